@@ -1,0 +1,247 @@
+#pragma once
+
+#include <array>
+#include <cstddef>
+#include <cstdint>
+#include <expected>
+#include <span>
+#include <utility>
+
+#include <boost/asio/buffer.hpp>
+#include <boost/asio/detail/socket_types.hpp>
+#include <boost/asio/generic/basic_endpoint.hpp>
+#include <boost/system/error_code.hpp>
+#include <boost/system/system_error.hpp>
+#include <sys/uio.h>
+
+#include "runtime/time.h"
+
+// Declared rather than included: the definition brings all of Asio's sockets with it, which nobody here uses.
+namespace boost::asio::generic {
+class stream_protocol;
+}
+
+namespace sluice::runtime {
+
+using boost::system::error_code;
+
+// Endpoint: where a stream connects to or a listener binds: TCP over IPv4 or IPv6, or a Unix socket. Asio's
+// own endpoints (ip::tcp::endpoint, local::stream_protocol::endpoint) convert to it.
+using Endpoint = boost::asio::generic::basic_endpoint<boost::asio::generic::stream_protocol>;
+
+class PollSlot;
+struct Dormant;
+class Executor;  // asio.h
+
+// TcpStream: one connected socket, TCP or Unix, that reads and writes as if it blocked: an operation that the
+// kernel cannot serve at once parks the task, not the thread. Models Beast's SyncStream.
+//
+//     auto stream = TcpStream::connect(endpoint, now() + 1s);
+//     if (!stream) return stream.error();
+//     stream->read_deadline(now() + 30s);
+//     std::size_t n = stream->read_some(boost::asio::buffer(bytes), error);
+//
+// Owner: whoever holds the object; it moves, and closes its descriptor when destroyed. One task at a time may
+// use it (two, if one only reads and the other only writes), except cancel() and rouse(), which any thread
+// may call while the object is neither moved nor destroyed.
+//
+// Errors are Asio's: error::eof, error::timed_out (a deadline passed), error::operation_aborted (cancel()),
+// else the kernel's. An operation that timed out has moved no bytes; the stream can be used on.
+//
+// System calls: one per operation that moves bytes. A read that returned less than it had room for has
+// emptied the kernel's buffer (epoll(7)), so the next read parks at once instead of asking; likewise for
+// writes.
+class TcpStream {
+  public:
+    using executor_type = Executor;
+    using lowest_layer_type = TcpStream;
+    // Buffers of one operation that are passed to the kernel; the rest of a longer sequence waits for the
+    // next.
+    static constexpr std::size_t kGatherMax = 16;
+
+    // connect() connects to `peer`, parking until it is established, refused or `deadline` passes.
+    static std::expected<TcpStream, error_code> connect(const Endpoint& peer, Time deadline);
+    // adopt() makes a stream of a connected descriptor, non-blocking already, and owns it from then on, also
+    // on failure.
+    static std::expected<TcpStream, error_code> adopt(int descriptor);
+
+    TcpStream() = default;  // closed
+    TcpStream(TcpStream&& other) noexcept;
+    TcpStream& operator=(TcpStream&& other) noexcept;
+    ~TcpStream() { close(); }
+
+    // read_some() reads at least one byte, or fails. Buffers of no size: returns 0 at once.
+    template <class MutableBuffers>
+    std::size_t read_some(const MutableBuffers& buffers, error_code& error);
+    template <class MutableBuffers>
+    std::size_t read_some(const MutableBuffers& buffers);
+
+    // write_some() writes at least one byte, gathering the buffers into one call, or fails. It may write less
+    // than was given (boost::asio::write() repeats it).
+    template <class ConstBuffers>
+    std::size_t write_some(const ConstBuffers& buffers, error_code& error);
+    template <class ConstBuffers>
+    std::size_t write_some(const ConstBuffers& buffers);
+
+    // wait_readable() parks until a read would not park: bytes, end of stream or an error are there. Reads
+    // nothing.
+    void wait_readable(error_code& error);
+
+    // read_deadline(), write_deadline() set when operations from now on give up; Time::max() means never.
+    // Setting one that is later than the last only stores it, so it may be done for every request.
+    void read_deadline(Time deadline);
+    void write_deadline(Time deadline);
+
+    // has_unread_event() tells, without a system call, whether the kernel has reported bytes, the end or an
+    // error that no read has fetched. A hint: an event may be on its way. For an idle pooled connection, true
+    // means stale.
+    bool has_unread_event() const;
+
+    // doze() hands the stream to the netpoller, so that an idle connection holds no task and no stack. When
+    // it becomes readable (or ends, or fails), when `deadline` passes or when rouse() is called, whichever is
+    // first, a new task runs dormant.wake(dormant, reason), once. Returns false, with nothing armed, when it
+    // is readable now. REQUIRES: no operation is under way; `dormant` lives until it is woken; the stream is
+    // not used before.
+    bool doze(Dormant& dormant, Time deadline);
+    // rouse() wakes a dozing stream with Wake::roused; does nothing to one that does not doze. Any thread.
+    void rouse();
+    // cancel() makes the operations under way, and all later ones, fail with operation_aborted. Any thread. A
+    // dozing stream wakes as readable.
+    void cancel();
+
+    // shutdown_send() ends our direction: the peer reads the end of the stream.
+    void shutdown_send(error_code& error);
+    void close();
+    // reset() closes with a TCP reset: the peer sees an error, and bytes not yet sent are dropped.
+    void reset();
+
+    int native_handle() const { return descriptor_; }
+    bool is_open() const { return descriptor_ >= 0; }
+    std::expected<Endpoint, error_code> peer() const;
+    std::expected<Endpoint, error_code> local() const;
+
+    // For Asio's layered streams (ssl::stream); defined in asio.h.
+    executor_type get_executor() const noexcept;
+    lowest_layer_type& lowest_layer() { return *this; }
+    const lowest_layer_type& lowest_layer() const { return *this; }
+
+    // The work behind the templates: the buffers as the kernel wants them.
+    std::size_t read_vector(std::span<iovec> buffers, error_code& error);
+    std::size_t write_vector(std::span<iovec> buffers, error_code& error);
+
+  private:
+    friend class TcpListener;
+
+    // What is known of a direction without asking the kernel.
+    enum class Supply : std::uint8_t {
+        unknown,  // nothing was tried since the stream was opened or an event came: try
+        plenty,   // the last operation was served in full: more may be there
+        drained,  // the last one came up short: nothing until the slot reports an event
+    };
+
+    TcpStream(int descriptor, PollSlot* slot) : slot_(slot), descriptor_(descriptor) {}
+
+    PollSlot* slot_ = nullptr;
+    int descriptor_ = -1;
+    Supply reading_ = Supply::unknown;
+    Supply writing_ = Supply::unknown;
+};
+
+// TcpListener: a listening socket, TCP or Unix. One task accepts; close() may come from any thread.
+//
+// A Unix path that nobody listens on any more (the socket of a process that died) is taken over by bind();
+// the destructor removes the path.
+class TcpListener {
+  public:
+    struct Options {
+        bool reuse_port = false;  // SO_REUSEPORT: several processes, or a successor, share the port
+        int backlog = 4096;       // the kernel lowers it to net.core.somaxconn
+    };
+
+    static std::expected<TcpListener, error_code> bind(const Endpoint& local, Options options);
+    static std::expected<TcpListener, error_code> bind(const Endpoint& local) {
+        return bind(local, Options{});
+    }
+
+    TcpListener(TcpListener&& other) noexcept;
+    TcpListener& operator=(TcpListener&& other) noexcept;
+    ~TcpListener();
+
+    // accept() parks until a connection is there and returns it, without delay (TCP_NODELAY) and registered
+    // with the workers in turn. A connection that failed before it was accepted is skipped. Out of
+    // descriptors or memory, it waits a little, by a timer, and tries again. After close(): first what the
+    // kernel had queued by then, so that no client is reset that was connected already; then
+    // operation_aborted, for good.
+    std::expected<TcpStream, error_code> accept();
+    // As above; also stores the peer's address, which costs no system call here.
+    std::expected<TcpStream, error_code> accept(Endpoint& peer);
+
+    // close() wakes accept() and ends it as told there. Any thread. The descriptor goes with the object.
+    void close();
+
+    Endpoint local() const { return local_; }
+    int native_handle() const { return descriptor_; }
+
+  private:
+    TcpListener(int descriptor, PollSlot* slot, const Endpoint& local)
+        : slot_(slot), descriptor_(descriptor), local_(local) {}
+    std::expected<TcpStream, error_code> accept_from(void* address, unsigned* size);
+    void release();
+
+    PollSlot* slot_ = nullptr;
+    int descriptor_ = -1;
+    Endpoint local_;
+};
+
+namespace detail {
+
+// The head of a buffer sequence as the kernel takes it; empty buffers are left out.
+struct IoVectors {
+    template <class Buffers>
+    explicit IoVectors(const Buffers& buffers) {
+        auto end = boost::asio::buffer_sequence_end(buffers);
+        for (auto it = boost::asio::buffer_sequence_begin(buffers); it != end && count < items.size(); ++it) {
+            boost::asio::const_buffer buffer(*it);
+            if (buffer.size() != 0) items[count++] = {const_cast<void*>(buffer.data()), buffer.size()};
+        }
+    }
+    std::span<iovec> span() { return {items.data(), count}; }
+
+    std::size_t count = 0;
+    std::array<iovec, TcpStream::kGatherMax> items;
+};
+
+inline std::size_t or_throw(std::size_t n, const error_code& error) {
+    if (error) throw boost::system::system_error(error);
+    return n;
+}
+
+}  // namespace detail
+
+template <class MutableBuffers>
+std::size_t TcpStream::read_some(const MutableBuffers& buffers, error_code& error) {
+    detail::IoVectors vectors(buffers);
+    return read_vector(vectors.span(), error);
+}
+
+template <class MutableBuffers>
+std::size_t TcpStream::read_some(const MutableBuffers& buffers) {
+    error_code error;
+    std::size_t n = read_some(buffers, error);
+    return detail::or_throw(n, error);
+}
+
+template <class ConstBuffers>
+std::size_t TcpStream::write_some(const ConstBuffers& buffers, error_code& error) {
+    detail::IoVectors vectors(buffers);
+    return write_vector(vectors.span(), error);
+}
+
+template <class ConstBuffers>
+std::size_t TcpStream::write_some(const ConstBuffers& buffers) {
+    error_code error;
+    std::size_t n = write_some(buffers, error);
+    return detail::or_throw(n, error);
+}
+
+}  // namespace sluice::runtime
