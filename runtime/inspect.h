@@ -1,0 +1,46 @@
+#pragma once
+
+#include <cstddef>
+#include <cstdint>
+#include <string>
+#include <vector>
+
+#include "runtime/task.h"
+#include "runtime/time.h"
+
+namespace sluice::runtime {
+
+class Scheduler;
+
+// One task as it was seen; the tasks run on meanwhile, so two of them need not be of the same moment.
+struct TaskInfo {
+    std::uint64_t id = 0;
+    TaskState state = TaskState::free;
+    WaitReason wait_reason = WaitReason::none;
+    const void* waits_on = nullptr;  // the primitive, when parked
+    Time since{};                    // in this state, as precisely as its worker last read the clock
+    std::string spawned;             // file:line of the go()
+    std::size_t stack_bytes = 0;     // between the top of its stack and where it parked; 0 while running
+};
+
+struct Counters {
+    unsigned workers = 0;
+    std::uint64_t live = 0;  // tasks that have not ended
+    std::uint64_t spawned = 0;
+    std::uint64_t peak = 0;  // the most that were alive, as seen whenever a stack was made
+    std::uint64_t steals = 0;
+    std::uint64_t parks = 0;
+    std::uint64_t switches = 0;
+    std::uint64_t polls = 0;
+    std::uint64_t uncaught = 0;  // exceptions that left a task
+    std::uint64_t blocking_jobs = 0;
+    std::uint64_t stack_bytes = 0;  // virtual memory reserved for stacks
+};
+
+// Any thread, in a task or not, while the scheduler exists.
+std::vector<TaskInfo> tasks(Scheduler& scheduler);
+Counters counters(Scheduler& scheduler);
+// The tasks as text, grouped by where they were spawned and what they wait for, the largest group first.
+std::string dump(Scheduler& scheduler);
+
+}  // namespace sluice::runtime

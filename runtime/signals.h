@@ -1,0 +1,37 @@
+#pragma once
+
+#include <csignal>
+#include <initializer_list>
+
+namespace sluice::runtime {
+
+class PollSlot;
+
+// SignalSet: signals of the process as something that a task waits for. The constructor blocks them in the
+// calling thread, hence in every thread started later: make it first in main(), before the Scheduler. The
+// destructor lets those through again that it had blocked.
+//
+//     SignalSet signals{SIGTERM, SIGHUP};
+//     scheduler.run([&] { while (signals.wait() != SIGTERM) reload(); });
+class SignalSet {
+  public:
+    SignalSet(std::initializer_list<int> signals);
+    ~SignalSet();
+    SignalSet(const SignalSet&) = delete;
+    SignalSet& operator=(const SignalSet&) = delete;
+
+    // wait() parks until one of the signals is pending, takes it and returns its number; 0 once cancelled.
+    // One task at a time.
+    int wait();
+
+    // cancel() makes the wait() under way, and all later ones, return 0. In a task.
+    void cancel();
+
+  private:
+    int descriptor_ = -1;
+    PollSlot* slot_ = nullptr;  // registered by the first wait()
+    bool cancelled_ = false;
+    sigset_t before_{};
+};
+
+}  // namespace sluice::runtime

@@ -1,0 +1,26 @@
+#pragma once
+
+#include <cstdint>
+
+#include "runtime/task.h"
+#include "runtime/time.h"
+
+// What a task asks for itself. REQUIRES of all: called in a task.
+namespace sluice::runtime::this_task {
+
+// yield() lets the other runnable tasks of this worker run first; returns at once when there are none.
+void yield();
+
+// sleep_for(), sleep_until() park until the time has come, never less (up to 66 µs more, and what the machine
+// adds). Cancellation ends a sleep early.
+void sleep_for(Duration duration);
+void sleep_until(Time time);
+
+// id() is this task's number, from 1, never given to another task of the process.
+std::uint64_t id();
+
+// cancelled() tells whether the task was asked to end; its cancellable waits end as Outcome::cancelled from
+// then on.
+bool cancelled();
+
+}  // namespace sluice::runtime::this_task

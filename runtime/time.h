@@ -1,0 +1,17 @@
+#pragma once
+
+#include <chrono>
+
+namespace sluice::runtime {
+
+using Duration = std::chrono::nanoseconds;
+using Time = std::chrono::time_point<std::chrono::steady_clock, Duration>;
+
+// A deadline that never comes.
+inline constexpr Time kNever = Time::max();
+
+// now() in a task: the clock of its scheduler, which in virtual time stands still while any task can run;
+// else, and on every other thread, the steady clock, freshly read (about 20 ns).
+Time now();
+
+}  // namespace sluice::runtime
