@@ -1,0 +1,51 @@
+#pragma once
+
+#include <atomic>
+#include <cstdint>
+
+#include "runtime/time.h"
+#include "runtime/wait_list.h"
+
+namespace sluice::runtime {
+
+// WaitGroup: waits for a number of things to be done.
+//
+//     WaitGroup group;
+//     for (auto& item : items) {
+//         group.add();
+//         go([&] { work(item); group.done(); });
+//     }
+//     group.wait();
+//
+// add() and done() may be called from any thread. May be destroyed as soon as wait() has returned, while the
+// last done() is still on its way out; and counted up again then.
+class WaitGroup {
+  public:
+    WaitGroup() = default;
+    WaitGroup(const WaitGroup&) = delete;
+    WaitGroup& operator=(const WaitGroup&) = delete;
+
+    // add() raises the count by `n`: before the work is started, not by the work itself.
+    void add(std::uint32_t n = 1) { word_.fetch_add(n * kOne, std::memory_order_relaxed); }
+
+    // done() lowers the count by one; at zero, all that wait go on. REQUIRES: the count is not zero.
+    void done();
+
+    // wait() parks until the count is zero.
+    void wait() { wait_until(kNever); }
+    // wait_until() gives up at the deadline: false.
+    bool wait_until(Time deadline);
+
+  private:
+    struct Wait;
+
+    static constexpr std::uint64_t kQueue = 1;  // somebody edits waiters_
+    static constexpr std::uint64_t kOne = 2;    // the count is the rest of the word
+
+    void lock_queue();
+
+    std::atomic<std::uint64_t> word_{0};
+    WaitList waiters_;  // guarded by kQueue
+};
+
+}  // namespace sluice::runtime

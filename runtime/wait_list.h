@@ -1,0 +1,120 @@
+#pragma once
+
+#include <sched.h>
+
+#include "runtime/check.h"
+#include "runtime/spin_lock.h"
+#include "runtime/task.h"
+
+// What the synchronisation primitives are made of. Not for use outside runtime/.
+//
+// Their common shape: a SpinLock guards the state and one or two WaitLists. An operation that cannot go on
+// parks; the commit takes the SpinLock, looks again, and links the Waiter. A waker takes the SpinLock,
+// unlinks and claims, releases the SpinLock, and only then unparks: a task that was woken may destroy the
+// primitive at once.
+namespace sluice::runtime {
+
+// Backoff: one step of waiting for another thread to do a few instructions. After some steps it lets that
+// thread run, which the system may have taken off the processor in the middle of them. For locks that are a
+// bit of a larger word.
+class Backoff {
+  public:
+    void pause() {
+        if (++rounds_ % 64 == 0) {
+            ::sched_yield();
+        } else {
+#if defined(__x86_64__)
+            __builtin_ia32_pause();
+#elif defined(__aarch64__)
+            asm volatile("yield" ::: "memory");
+#endif
+        }
+    }
+
+  private:
+    unsigned rounds_ = 0;
+};
+
+// WaitList: Waiters in the order in which they came. Guarded by the primitive's lock.
+class WaitList {
+  public:
+    bool empty() const { return head_ == nullptr; }
+
+    void push_back(Waiter& waiter) {
+        if (head_ == nullptr) {
+            head_ = waiter.next = waiter.prev = &waiter;
+        } else {
+            waiter.next = head_;
+            waiter.prev = head_->prev;
+            waiter.prev->next = head_->prev = &waiter;
+        }
+        waiter.linked = true;
+    }
+
+    void push_front(Waiter& waiter) {
+        push_back(waiter);
+        head_ = &waiter;
+    }
+
+    // Does nothing to a waiter that is not linked.
+    void remove(Waiter& waiter) {
+        if (!waiter.linked) return;
+        waiter.linked = false;
+        if (waiter.next == &waiter) {
+            head_ = nullptr;
+            return;
+        }
+        if (head_ == &waiter) head_ = waiter.next;
+        waiter.prev->next = waiter.next;
+        waiter.next->prev = waiter.prev;
+    }
+
+    // Nullptr when empty.
+    Waiter* pop_front() {
+        Waiter* waiter = head_;
+        if (waiter != nullptr) remove(*waiter);
+        return waiter;
+    }
+
+    // claim_front() unlinks waiters until it has claimed one, which it returns: the caller unparks its task.
+    // Those passed over have timed out or were cancelled. Nullptr when none is left.
+    Waiter* claim_front() {
+        while (Waiter* waiter = pop_front()) {
+            if (waiter->wake()) return waiter;
+        }
+        return nullptr;
+    }
+
+  private:
+    Waiter* head_ = nullptr;  // circular; head_->prev is the last
+};
+
+// WakeList: claimed waiters on their way from under a lock to unpark(). Linked through Waiter::next.
+class WakeList {
+  public:
+    void push(Waiter* waiter) {
+        waiter->next = nullptr;
+        (head_ == nullptr ? head_ : tail_->next) = waiter;
+        tail_ = waiter;
+    }
+
+    void unpark_all() {
+        while (Waiter* waiter = head_) {
+            head_ = waiter->next;  // before the unpark, which ends the waiter's life
+            unpark(waiter->task);
+        }
+    }
+
+  private:
+    Waiter* head_ = nullptr;
+    Waiter* tail_ = nullptr;
+};
+
+// The calling task, which is about to wait.
+inline Task* waiting_task() {
+    Task* task = current_task();
+    SLUICE_CHECK(task != nullptr, "waiting is for tasks: started by go() or Scheduler::run()");
+    return task;
+}
+
+}  // namespace sluice::runtime
