@@ -1,11 +1,12 @@
 #pragma once
 
 #include <atomic>
+#include <chrono>
 #include <cstdint>
 #include <memory>
 
 #include "runtime/semaphore.h"
-#include "service/telemetry/byte_ring.h"
+#include "service/telemetry/cell.h"
 #include "service/telemetry/log_format.h"
 #include "service/telemetry/outcome.h"
 
@@ -43,41 +44,45 @@ class AccessLog {
     /// A reload: takes effect with the next line.
     void configure(AccessLogged which, LogFormat format) noexcept;
 
-    /// The body of the background task: writes what the requests leave, and returns after close(). Idle, it
-    /// costs nothing. `deadline_after_close`: how long it goes on writing what is left to a reader that has
-    /// stopped reading.
-    void run(runtime::Duration deadline_after_close = std::chrono::seconds(1));
+    /// The body of the background task: writes what the requests leave, and returns after close(). While
+    /// there are no requests it does not wake up.
+    void run();
 
-    /// Ends run() once the lines that are already here are written. Any thread.
-    void close() noexcept;
+    /// Ends run() once the lines that are already here are written, or, when the reader has stopped reading,
+    /// after `patience`. Call it once. Any thread.
+    void close(runtime::Duration patience = std::chrono::seconds(1)) noexcept;
 
     std::uint64_t lines() const noexcept;
     std::uint64_t dropped() const noexcept;
 
   private:
-    struct Lane;  // one for each worker, one shared by all other threads
+    // Where one worker leaves its lines; one more is shared, under its mutex, by all other threads.
+    struct Lane;
 
-    void wake_writer() noexcept;
-    bool drain(runtime::Time give_up);
+    void wake_writer(bool urgently) noexcept;
+    void write_out();
+    void empty(Lane& lane);
+    void tell_dropped();
+    bool give_up() const noexcept;
 
     // Fixed.
-    const unsigned workers_;
     const int descriptor_;
     const runtime::Duration delay_;
-    const std::unique_ptr<Lane[]> lanes_;
 
+    PerWorker<std::unique_ptr<Lane>> lanes_;
     std::atomic<AccessLogged> which_;
     std::atomic<LogFormat> format_;
 
-    // See access_log.cpp for the protocol between write() and run().
-    std::atomic<bool> writer_woken_{false};
-    std::atomic<bool> writer_urged_{false};
-    std::atomic<bool> closing_{false};
+    // Between write() and run(): the protocol is in access_log.cpp.
+    std::atomic<bool> awake_{false};
+    std::atomic<bool> urged_{false};
     runtime::Semaphore wake_{0};
     runtime::Semaphore urge_{0};
+    std::atomic<std::chrono::steady_clock::rep> give_up_at_;  // max() until close()
 
-    // Of the task in run() only.
-    std::uint64_t dropped_told_ = 0;
+    // Written by the writer only.
+    std::atomic<std::uint64_t> lost_{0};  // lines that reached the writer and could not be written
+    std::uint64_t told_ = 0;
 };
 
 }  // namespace sluice::telemetry

@@ -38,15 +38,24 @@ class ByteRing {
         return true;
     }
 
-    /// Producer: bytes that the consumer has not taken, as far as the producer knows; never too few.
-    std::size_t backlog() const noexcept { return head_.load(std::memory_order_relaxed) - tail_seen_; }
+    /// Producer: whether the consumer has still more than half of the ring to take.
+    bool over_half() noexcept {
+        const std::size_t head = head_.load(std::memory_order_relaxed);
+        if (head - tail_seen_ <= capacity_ / 2) return false;
+        tail_seen_ = tail_.load(std::memory_order_acquire);
+        return head - tail_seen_ > capacity_ / 2;
+    }
+
+    /// Consumer: how many bytes there are to take, whole messages all.
+    std::size_t size() const noexcept {
+        return head_.load(std::memory_order_seq_cst) - tail_.load(std::memory_order_relaxed);
+    }
 
     /// Consumer: the bytes that lie in one piece at the tail. Empty: nothing is left.
     std::span<const char> front() const noexcept {
         const std::size_t tail = tail_.load(std::memory_order_relaxed);
-        const std::size_t size = head_.load(std::memory_order_seq_cst) - tail;
         const std::size_t at = tail & (capacity_ - 1);
-        return {bytes_.get() + at, std::min(size, capacity_ - at)};
+        return {bytes_.get() + at, std::min(size(), capacity_ - at)};
     }
 
     /// Consumer: gives back the first `n` bytes of front().

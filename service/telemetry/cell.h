@@ -25,6 +25,9 @@ class Adder {
   public:
     explicit Adder(bool alone) noexcept : alone_(alone) {}
 
+    /// False: other threads may be writing to the same shard now.
+    bool alone() const noexcept { return alone_; }
+
     void operator()(Cell& cell, std::uint64_t n = 1) const noexcept {
         if (alone_) {
             cell.value_.store(cell.value_.load(std::memory_order_relaxed) + n, std::memory_order_relaxed);
@@ -48,6 +51,12 @@ class PerWorker {
   public:
     /// `workers`: Scheduler::workers() of the scheduler whose tasks will write.
     explicit PerWorker(unsigned workers) : workers_(workers), shards_(new Aligned[workers + 1]) {}
+
+    /// The same, each shard being what make() returns.
+    template <class Make>
+    PerWorker(unsigned workers, Make make) : PerWorker(workers) {
+        for (unsigned i = 0; i <= workers_; ++i) shards_[i].shard = make();
+    }
 
     /// Calls update(shard, add) with the caller's shard. `update` must not park: the index of the worker is
     /// read here, and holds only until the next park.

@@ -36,10 +36,17 @@ struct Totals {
     LatencyHistogram forwarded;  // requests that an upstream answered, or should have
     LatencyHistogram own;        // refusals, `respond`, errors of our own
 
-    std::uint64_t connections_open() const { return connections_accepted - connections_closed; }
-    std::uint64_t in_flight() const { return requests_started - requests; }
+    // The cells are read while they are written: a difference of two may be off by a few, and is never
+    // negative.
+    std::uint64_t connections_open() const { return difference(connections_accepted, connections_closed); }
+    std::uint64_t in_flight() const { return difference(requests_started, requests); }
     std::uint64_t verdicts(Verdict v) const { return by_verdict[static_cast<std::size_t>(v)]; }
     LatencyHistogram latency() const;
+
+  private:
+    static std::uint64_t difference(std::uint64_t more, std::uint64_t less) {
+        return more > less ? more - less : 0;
+    }
 };
 
 /// Counts connections and requests. Any task of the scheduler it was made for, and any thread, may call

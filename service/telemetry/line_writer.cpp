@@ -1,0 +1,118 @@
+#include "service/telemetry/line_writer.h"
+
+#include <cstdint>
+
+namespace sluice::telemetry {
+namespace {
+
+constexpr std::string_view kEllipsis = "…";
+constexpr std::string_view kReplacement = "\uFFFD";
+
+// The length of the UTF-8 sequence that `s` begins with, 0 when there is none (RFC 3629: no overlong forms,
+// no surrogates, nothing above U+10FFFF).
+std::size_t utf8_length(std::string_view s) {
+    const auto byte = [&](std::size_t i) {
+        return i < s.size() ? static_cast<std::uint8_t>(s[i]) : std::uint8_t{0};
+    };
+    const auto continues = [&](std::size_t i, std::uint8_t low = 0x80, std::uint8_t high = 0xbf) {
+        return byte(i) >= low && byte(i) <= high;
+    };
+    const std::uint8_t lead = byte(0);
+    if (lead < 0x80) return 1;
+    if (lead >= 0xc2 && lead <= 0xdf) return continues(1) ? 2 : 0;
+    if (lead >= 0xe0 && lead <= 0xef) {
+        const std::uint8_t low = lead == 0xe0 ? 0xa0 : 0x80, high = lead == 0xed ? 0x9f : 0xbf;
+        return continues(1, low, high) && continues(2) ? 3 : 0;
+    }
+    if (lead >= 0xf0 && lead <= 0xf4) {
+        const std::uint8_t low = lead == 0xf0 ? 0x90 : 0x80, high = lead == 0xf4 ? 0x8f : 0xbf;
+        return continues(1, low, high) && continues(2) && continues(3) ? 4 : 0;
+    }
+    return 0;
+}
+
+bool plain(char c) {
+    return c >= 0x20 && c < 0x7f && c != '"' && c != '\\';
+}
+
+// What the character that `s` begins with is written as. `scratch` holds an escape.
+std::string_view written_as(std::string_view s, std::size_t length, char (&scratch)[6]) {
+    if (length == 0) return kReplacement;
+    if (length > 1 || plain(s[0])) return s.substr(0, length);
+    switch (s[0]) {
+        case '"': return "\\\"";
+        case '\\': return "\\\\";
+        case '\n': return "\\n";
+        case '\r': return "\\r";
+        case '\t': return "\\t";
+    }
+    static constexpr char kHex[] = "0123456789abcdef";
+    const auto c = static_cast<std::uint8_t>(s[0]);
+    std::memcpy(scratch, "\\u00", 4);
+    scratch[4] = kHex[c >> 4];
+    scratch[5] = kHex[c & 15];
+    return {scratch, 6};
+}
+
+}  // namespace
+
+void LineWriter::escaped(std::string_view s, std::size_t bytes_max) {
+    std::size_t left = std::min(bytes_max, room());
+    // Nearly all of it is plain: one copy. What remains, and what may have to be cut, goes character by
+    // character.
+    const auto stop = std::find_if_not(s.begin(), s.end(), plain);
+    const auto run = static_cast<std::size_t>(stop - s.begin());
+    if (run == s.size() && run <= left) return text(s);
+    const std::size_t safe = std::min(run, left > kEllipsis.size() ? left - kEllipsis.size() : 0);
+    text(s.substr(0, safe));
+    s.remove_prefix(safe);
+    left -= safe;
+    while (!s.empty()) {
+        char scratch[6];
+        const std::size_t length = utf8_length(s);
+        const std::string_view out = written_as(s, length, scratch);
+        s.remove_prefix(std::max<std::size_t>(length, 1));
+        if (out.size() + (s.empty() ? 0 : kEllipsis.size()) > left) {
+            if (kEllipsis.size() <= left) text(kEllipsis);
+            return;
+        }
+        text(out);
+        left -= out.size();
+    }
+}
+
+void LineWriter::seconds(std::chrono::nanoseconds duration) {
+    const auto micros = std::max<std::int64_t>(duration.count() / 1000, 0);
+    number(micros / 1'000'000);
+    text(".");
+    digits(static_cast<unsigned>(micros % 1'000'000), 6);
+}
+
+void LineWriter::time(std::chrono::system_clock::time_point when) {
+    using namespace std::chrono;
+    const auto day = floor<days>(when);
+    const year_month_day date(day);
+    const hh_mm_ss clock(floor<milliseconds>(when - day));
+    digits(static_cast<unsigned>(static_cast<int>(date.year())), 4);
+    text("-");
+    digits(static_cast<unsigned>(date.month()), 2);
+    text("-");
+    digits(static_cast<unsigned>(date.day()), 2);
+    text("T");
+    digits(static_cast<unsigned>(clock.hours().count()), 2);
+    text(":");
+    digits(static_cast<unsigned>(clock.minutes().count()), 2);
+    text(":");
+    digits(static_cast<unsigned>(clock.seconds().count()), 2);
+    text(".");
+    digits(static_cast<unsigned>(clock.subseconds().count()), 3);
+    text("Z");
+}
+
+void LineWriter::digits(unsigned value, unsigned width) {
+    char buffer[10];
+    for (unsigned i = width; i-- > 0; value /= 10) buffer[i] = static_cast<char>('0' + value % 10);
+    text({buffer, width});
+}
+
+}  // namespace sluice::telemetry

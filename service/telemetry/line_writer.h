@@ -1,0 +1,54 @@
+#pragma once
+
+#include <algorithm>
+#include <charconv>
+#include <chrono>
+#include <concepts>
+#include <cstddef>
+#include <cstring>
+#include <span>
+#include <string_view>
+
+namespace sluice::telemetry {
+
+/// Writes text into a buffer of fixed size: what does not fit is left out. No allocation.
+class LineWriter {
+  public:
+    explicit LineWriter(std::span<char> buffer)
+        : begin_(buffer.data()), at_(begin_), end_(begin_ + buffer.size()) {}
+
+    std::size_t size() const { return static_cast<std::size_t>(at_ - begin_); }
+    std::size_t room() const { return static_cast<std::size_t>(end_ - at_); }
+
+    void text(std::string_view s) {
+        const std::size_t n = std::min(s.size(), room());
+        std::memcpy(at_, s.data(), n);
+        at_ += n;
+    }
+
+    template <class Number>
+        requires std::integral<Number> || std::floating_point<Number>
+    void number(Number n) {
+        if (const auto [last, error] = std::to_chars(at_, end_, n); error == std::errc()) at_ = last;
+    }
+
+    /// `s` as the inside of a JSON string: quotes, backslashes and control characters escaped, bytes that are
+    /// not UTF-8 as U+FFFD. At most `bytes_max` bytes (at least 3) are written; when that cuts it short, it
+    /// ends in "…".
+    void escaped(std::string_view s, std::size_t bytes_max);
+
+    /// Seconds with microseconds: 0.001234.
+    void seconds(std::chrono::nanoseconds duration);
+
+    /// RFC 3339 in UTC with milliseconds: 2026-11-24T02:29:34.123Z.
+    void time(std::chrono::system_clock::time_point when);
+
+  private:
+    void digits(unsigned value, unsigned width);
+
+    char* const begin_;
+    char* at_;
+    char* const end_;
+};
+
+}  // namespace sluice::telemetry
