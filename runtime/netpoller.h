@@ -79,7 +79,12 @@ class alignas(64) PollSlot {
 
     // ready() tells whether an event was reported that no clear() has taken back. A hint: one may be on its
     // way.
-    bool ready(Half half) const { return half_of(half).ready.load(std::memory_order_acquire); }
+    // Once the end or an error was reported (EPOLLRDHUP, HUP, ERR) the half stays ready: no further edge follows, so a
+    // reader that found bytes first must not wait for one.
+    bool ready(Half half) const {
+        const Side& side = half_of(half);
+        return side.ready.load(std::memory_order_acquire) || side.ended.load(std::memory_order_acquire);
+    }
     void clear(Half half) { half_of(half).ready.store(false, std::memory_order_relaxed); }
 
     // wait() parks until the half is ready (at once if it is): `woken`; or the deadline passes: `timed_out`;
@@ -100,6 +105,9 @@ class alignas(64) PollSlot {
     // cancel() ends the waits of both halves, and all later ones, as `cancelled`; what dozes is roused.
     void cancel(std::uint32_t generation);
 
+    // cancelled() tells whether cancel() was called in this use of the slot.
+    bool cancelled() const { return cancelled_.load(std::memory_order_acquire); }
+
     int descriptor() const { return descriptor_; }
 
   private:
@@ -107,6 +115,7 @@ class alignas(64) PollSlot {
 
     struct Side {
         std::atomic<bool> ready{false};
+        std::atomic<bool> ended{false};  // ready for good: EPOLLHUP, ERR; for reading RDHUP too. Reset by open()
         Waiter* waiter = nullptr;  // with its deadline; guarded by lock_
         Time deadline = kNever;
     };
@@ -127,7 +136,7 @@ class alignas(64) PollSlot {
     Netpoller* poller_ = nullptr;
 
     SpinLock lock_;
-    bool cancelled_ = false;  // guarded by lock_, as all below but for the atomics
+    std::atomic<bool> cancelled_{false};  // guarded by lock_, as all below; the atomics are read without
     int descriptor_ = -1;
     std::atomic<std::uint32_t> generation_{0};
     Side sides_[2];
