@@ -14,6 +14,7 @@
 #include <boost/system/system_error.hpp>
 #include <sys/uio.h>
 
+#include "runtime/netpoller.h"
 #include "runtime/time.h"
 
 // Declared rather than included: the definition brings all of Asio's sockets with it, which nobody here uses.
@@ -29,8 +30,6 @@ using boost::system::error_code;
 // own endpoints (ip::tcp::endpoint, local::stream_protocol::endpoint) convert to it.
 using Endpoint = boost::asio::generic::basic_endpoint<boost::asio::generic::stream_protocol>;
 
-class PollSlot;
-struct Dormant;
 class Executor;  // asio.h
 
 // TcpStream: one connected socket, TCP or Unix, that reads and writes as if it blocked: an operation that the
@@ -87,10 +86,10 @@ class TcpStream {
     // nothing.
     void wait_readable(error_code& error);
 
-    // read_deadline(), write_deadline() set when operations from now on give up; Time::max() means never.
-    // Setting one that is later than the last only stores it, so it may be done for every request.
-    void read_deadline(Time deadline);
-    void write_deadline(Time deadline);
+    // read_deadline(), write_deadline() set when the operations that begin from now on give up; kNever:
+    // never. Setting one only stores it; the timer is moved when it fires too early.
+    void read_deadline(Time deadline) { read_deadline_ = deadline; }
+    void write_deadline(Time deadline) { write_deadline_ = deadline; }
 
     // has_unread_event() tells, without a system call, whether the kernel has reported bytes, the end or an
     // error that no read has fetched. A hint: an event may be on its way. For an idle pooled connection, true
@@ -105,8 +104,8 @@ class TcpStream {
     bool doze(Dormant& dormant, Time deadline);
     // rouse() wakes a dozing stream with Wake::roused; does nothing to one that does not doze. Any thread.
     void rouse();
-    // cancel() makes the operations under way, and all later ones, fail with operation_aborted. Any thread. A
-    // dozing stream wakes as readable.
+    // cancel() makes the operations under way, and all later ones, fail with operation_aborted. A dozing
+    // stream is roused. Any thread.
     void cancel();
 
     // shutdown_send() ends our direction: the peer reads the end of the stream.
@@ -134,17 +133,23 @@ class TcpStream {
 
     // What is known of a direction without asking the kernel.
     enum class Supply : std::uint8_t {
-        unknown,  // nothing was tried since the stream was opened or an event came: try
-        plenty,   // the last operation was served in full: more may be there
-        drained,  // the last one came up short: nothing until the slot reports an event
+        fresh,    // nothing was tried yet; if something is there, its event is on the way
+        maybe,    // the last operation was served in full, or an event was taken: more may be there
+        certain,  // bytes, the end or an error were seen and not fetched
+        drained,  // the last operation came up short: nothing until the slot reports an event
     };
 
     TcpStream(int descriptor, PollSlot* slot) : slot_(slot), descriptor_(descriptor) {}
+    bool usable(error_code& error) const;
+    bool await(Half half, error_code& error);
+    bool peek();
 
     PollSlot* slot_ = nullptr;
     int descriptor_ = -1;
-    Supply reading_ = Supply::unknown;
-    Supply writing_ = Supply::unknown;
+    Supply reading_ = Supply::fresh;
+    Supply writing_ = Supply::maybe;
+    Time read_deadline_ = kNever;
+    Time write_deadline_ = kNever;
 };
 
 // TcpListener: a listening socket, TCP or Unix. One task accepts; close() may come from any thread.
@@ -155,9 +160,11 @@ class TcpListener {
   public:
     struct Options {
         bool reuse_port = false;  // SO_REUSEPORT: several processes, or a successor, share the port
+        bool v6_only = false;     // an IPv6 address takes no IPv4 connections
         int backlog = 4096;       // the kernel lowers it to net.core.somaxconn
     };
 
+    // bind() listens at `local`. Port 0: one that is free, see local(). REQUIRES: called in a task.
     static std::expected<TcpListener, error_code> bind(const Endpoint& local, Options options);
     static std::expected<TcpListener, error_code> bind(const Endpoint& local) {
         return bind(local, Options{});
@@ -179,17 +186,18 @@ class TcpListener {
     // close() wakes accept() and ends it as told there. Any thread. The descriptor goes with the object.
     void close();
 
-    Endpoint local() const { return local_; }
+    const Endpoint& local() const { return local_; }
     int native_handle() const { return descriptor_; }
 
   private:
-    TcpListener(int descriptor, PollSlot* slot, const Endpoint& local)
-        : slot_(slot), descriptor_(descriptor), local_(local) {}
-    std::expected<TcpStream, error_code> accept_from(void* address, unsigned* size);
+    TcpListener() = default;
+    std::expected<TcpStream, error_code> accept_from(sockaddr* address, unsigned* size);
     void release();
 
     PollSlot* slot_ = nullptr;
     int descriptor_ = -1;
+    unsigned turn_ = 0;             // the worker that gets the next stream
+    std::uint64_t path_inode_ = 0;  // of the Unix path, to remove no successor's
     Endpoint local_;
 };
 

@@ -1,0 +1,266 @@
+#pragma once
+
+#include <cstddef>
+#include <iterator>
+#include <memory>
+#include <mutex>
+#include <optional>
+#include <type_traits>
+#include <utility>
+
+#include "runtime/wait_list.h"
+
+namespace sluice::runtime {
+
+// Channel: hands values from tasks to tasks, in order.
+//
+//     Channel<Job> jobs(16);
+//     go([&] { for (Job& job : jobs) run(job); });
+//     jobs.send(std::move(job));
+//     jobs.close();
+//
+// With no capacity a send meets a receive: each waits for the other. With one, a send parks only when that
+// many values wait to be received. A value goes straight to a receiver that waits; those who wait are served
+// in the order in which they came. Any task may send and receive; any thread may try_send, try_receive and
+// close.
+//
+// May be destroyed by whoever received the last value, while its send() is still on its way out.
+template <class T>
+class Channel {
+    static_assert(std::is_nothrow_move_constructible_v<T>, "values are moved under a lock");
+
+  public:
+    explicit Channel(std::size_t capacity = 0)
+        : capacity_(capacity), buffer_(capacity != 0 ? new Cell[capacity] : nullptr) {}
+    Channel(const Channel&) = delete;
+    Channel& operator=(const Channel&) = delete;
+    ~Channel() {
+        while (size_ != 0) take_oldest();
+    }
+
+    // send() hands `value` over or puts it into the buffer, parking until either is possible. False: the
+    // channel is closed, and the value is lost.
+    bool send(T value);
+    // try_send() sends if that needs no waiting. False: `value` is as it was.
+    bool try_send(T& value);
+    bool try_send(T&& value) { return try_send(value); }
+
+    // receive() returns the oldest value, parking until there is one; nullopt when the channel is closed and
+    // empty.
+    std::optional<T> receive();
+    // try_receive() receives if that needs no waiting.
+    std::optional<T> try_receive();
+
+    // close() ends the channel: what was buffered can still be received; sends fail, also those under way.
+    void close();
+
+    // for (T& value : channel) receives until the channel is closed and empty.
+    class Iterator;
+    Iterator begin() { return Iterator(*this); }
+    std::default_sentinel_t end() const { return {}; }
+
+  private:
+    friend class Select;
+
+    // A task that waits, with the place its value comes from or goes to.
+    struct Wait {
+        explicit Wait(Channel* c) : channel(c), waiter(waiting_task()) { waiter.payload = this; }
+        static Wait& of(Waiter& waiter) { return *static_cast<Wait*>(waiter.payload); }
+
+        Channel* channel;
+        Waiter waiter;
+        T* outgoing = nullptr;
+        std::optional<T> incoming;
+        bool done = false;  // sent or received; else the channel was closed
+    };
+
+    struct Cell {
+        alignas(T) std::byte bytes[sizeof(T)];
+        T* value() { return std::launder(reinterpret_cast<T*>(bytes)); }
+    };
+
+    enum class Step { done, closed, wait };
+
+    // The next four need lock_. What they wake, the caller unparks after letting go of it.
+    Step step_send(T& value, Waiter*& woken);
+    Step step_receive(std::optional<T>& value, Waiter*& woken);
+    void put_newest(T& value);
+    T take_oldest();
+
+    static bool commit_send(void* arg, Task*);
+    static bool commit_receive(void* arg, Task*);
+    static void wake(Waiter* woken) {
+        if (woken != nullptr) unpark(woken->task);
+    }
+
+    SpinLock lock_;
+    bool closed_ = false;  // guarded by lock_, as all below but the two that are fixed
+    std::size_t first_ = 0;
+    std::size_t size_ = 0;
+    const std::size_t capacity_;
+    const std::unique_ptr<Cell[]> buffer_;
+    WaitList senders_;    // not empty: the buffer is full
+    WaitList receivers_;  // not empty: the buffer is empty
+};
+
+template <class T>
+class Channel<T>::Iterator {
+  public:
+    using value_type = T;
+    using difference_type = std::ptrdiff_t;
+
+    explicit Iterator(Channel& channel) : channel_(&channel), value_(channel.receive()) {}
+    T& operator*() { return *value_; }
+    Iterator& operator++() {
+        value_ = channel_->receive();
+        return *this;
+    }
+    void operator++(int) { ++*this; }
+    friend bool operator==(const Iterator& it, std::default_sentinel_t) { return !it.value_.has_value(); }
+
+  private:
+    Channel* channel_;
+    std::optional<T> value_;
+};
+
+template <class T>
+bool Channel<T>::send(T value) {
+    Waiter* woken = nullptr;
+    lock_.lock();
+    Step step = step_send(value, woken);
+    lock_.unlock();
+    wake(woken);
+    if (step != Step::wait) return step == Step::done;
+    Wait wait(this);
+    wait.outgoing = &value;
+    park_until(WaitReason::channel_send, this, wait.waiter, kNever, &commit_send, &wait, Cancellable::no);
+    return wait.done;
+}
+
+template <class T>
+bool Channel<T>::try_send(T& value) {
+    Waiter* woken = nullptr;
+    lock_.lock();
+    Step step = step_send(value, woken);
+    lock_.unlock();
+    wake(woken);
+    return step == Step::done;
+}
+
+template <class T>
+std::optional<T> Channel<T>::receive() {
+    std::optional<T> value;
+    Waiter* woken = nullptr;
+    lock_.lock();
+    Step step = step_receive(value, woken);
+    lock_.unlock();
+    wake(woken);
+    if (step != Step::wait) return value;
+    Wait wait(this);
+    park_until(WaitReason::channel_receive, this, wait.waiter, kNever, &commit_receive, &wait,
+               Cancellable::no);
+    return std::move(wait.incoming);
+}
+
+template <class T>
+std::optional<T> Channel<T>::try_receive() {
+    std::optional<T> value;
+    Waiter* woken = nullptr;
+    lock_.lock();
+    step_receive(value, woken);
+    lock_.unlock();
+    wake(woken);
+    return value;
+}
+
+template <class T>
+void Channel<T>::close() {
+    WakeList wakes;
+    lock_.lock();
+    closed_ = true;
+    while (Waiter* receiver = receivers_.claim_front()) wakes.push(receiver);
+    while (Waiter* sender = senders_.claim_front()) wakes.push(sender);
+    lock_.unlock();
+    wakes.unpark_all();
+}
+
+template <class T>
+auto Channel<T>::step_send(T& value, Waiter*& woken) -> Step {
+    if (closed_) return Step::closed;
+    if ((woken = receivers_.claim_front()) != nullptr) {
+        Wait& receiver = Wait::of(*woken);
+        receiver.incoming.emplace(std::move(value));
+        receiver.done = true;
+        return Step::done;
+    }
+    if (size_ == capacity_) return Step::wait;
+    put_newest(value);
+    return Step::done;
+}
+
+template <class T>
+auto Channel<T>::step_receive(std::optional<T>& value, Waiter*& woken) -> Step {
+    if (size_ != 0) {
+        value.emplace(take_oldest());
+        // A sender that waits for room gets the place that has become free, at the end of the queue.
+        if ((woken = senders_.claim_front()) != nullptr) {
+            Wait& sender = Wait::of(*woken);
+            put_newest(*sender.outgoing);
+            sender.done = true;
+        }
+        return Step::done;
+    }
+    if ((woken = senders_.claim_front()) != nullptr) {  // no buffer: from hand to hand
+        Wait& sender = Wait::of(*woken);
+        value.emplace(std::move(*sender.outgoing));
+        sender.done = true;
+        return Step::done;
+    }
+    return closed_ ? Step::closed : Step::wait;
+}
+
+template <class T>
+void Channel<T>::put_newest(T& value) {
+    std::size_t at = first_ + size_++;
+    if (at >= capacity_) at -= capacity_;
+    ::new (buffer_[at].bytes) T(std::move(value));
+}
+
+template <class T>
+T Channel<T>::take_oldest() {
+    T* oldest = buffer_[first_].value();
+    T value = std::move(*oldest);
+    oldest->~T();
+    if (++first_ == capacity_) first_ = 0;
+    --size_;
+    return value;
+}
+
+template <class T>
+bool Channel<T>::commit_send(void* arg, Task*) {
+    auto& self = *static_cast<Wait*>(arg);
+    Channel& channel = *self.channel;
+    Waiter* woken = nullptr;
+    channel.lock_.lock();
+    Step step = channel.step_send(*self.outgoing, woken);
+    if (step == Step::wait) channel.senders_.push_back(self.waiter);
+    self.done = step == Step::done;
+    channel.lock_.unlock();
+    wake(woken);
+    return step == Step::wait;
+}
+
+template <class T>
+bool Channel<T>::commit_receive(void* arg, Task*) {
+    auto& self = *static_cast<Wait*>(arg);
+    Channel& channel = *self.channel;
+    Waiter* woken = nullptr;
+    channel.lock_.lock();
+    Step step = channel.step_receive(self.incoming, woken);
+    if (step == Step::wait) channel.receivers_.push_back(self.waiter);
+    channel.lock_.unlock();
+    wake(woken);
+    return step == Step::wait;
+}
+
+}  // namespace sluice::runtime

@@ -1,0 +1,68 @@
+#include "runtime/resolve.h"
+
+#include <cerrno>
+#include <memory>
+
+#include <boost/asio/error.hpp>
+#include <netdb.h>
+
+#include "runtime/blocking.h"
+#include "runtime/go.h"
+#include "runtime/wait_group.h"
+
+namespace sluice::runtime {
+
+namespace {
+
+using Answer = std::expected<std::vector<Endpoint>, error_code>;
+
+error_code to_error(int result) {
+    switch (result) {
+        case EAI_AGAIN: return boost::asio::error::host_not_found_try_again;
+        case EAI_MEMORY: return boost::asio::error::no_memory;
+        case EAI_SYSTEM: return {errno, boost::system::system_category()};
+        default: return boost::asio::error::host_not_found;
+    }
+}
+
+// Never inlined: reads errno, and resolve() parks.
+[[gnu::noinline]] Answer look_up(const std::string& host, std::uint16_t port, int flags) {
+    addrinfo hints{};
+    hints.ai_family = AF_UNSPEC;
+    hints.ai_socktype = SOCK_STREAM;
+    hints.ai_flags = flags | AI_NUMERICSERV;
+    addrinfo* list = nullptr;
+    const int result = ::getaddrinfo(host.c_str(), std::to_string(port).c_str(), &hints, &list);
+    if (result != 0) return std::unexpected(to_error(result));
+    std::unique_ptr<addrinfo, decltype(&::freeaddrinfo)> owner(list, &::freeaddrinfo);
+    std::vector<Endpoint> endpoints;
+    for (const addrinfo* it = list; it != nullptr; it = it->ai_next) {
+        endpoints.emplace_back(it->ai_addr, it->ai_addrlen);
+    }
+    return endpoints;
+}
+
+// Shared by the caller and the task that looks up, whichever ends last.
+struct Lookup {
+    std::string host;
+    std::uint16_t port;
+    Answer answer = std::unexpected(error_code());
+    WaitGroup pending;
+};
+
+}  // namespace
+
+Answer resolve(const std::string& host, std::uint16_t port, Time deadline) {
+    if (Answer digits = look_up(host, port, AI_NUMERICHOST)) return digits;
+    auto lookup = std::make_shared<Lookup>(host, port);
+    lookup->pending.add();
+    go([lookup] {
+        lookup->answer = blocking([&] { return look_up(lookup->host, lookup->port, 0); });
+        lookup->pending.done();
+    });
+    if (!lookup->pending.wait_until(deadline))
+        return std::unexpected(error_code(boost::asio::error::timed_out));
+    return std::move(lookup->answer);
+}
+
+}  // namespace sluice::runtime
