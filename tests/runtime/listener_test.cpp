@@ -1,0 +1,123 @@
+#include <algorithm>
+#include <chrono>
+#include <thread>
+#include <vector>
+
+#include <boost/asio/error.hpp>
+#include <sys/resource.h>
+#include <sys/socket.h>
+
+#include "runtime/resolve.h"
+#include "runtime/tcp.h"
+#include "runtime/this_task.h"
+#include "runtime/wait_group.h"
+#include "tests/runtime/on_workers.h"
+#include "tests/runtime/sockets.h"
+
+namespace sluice::runtime {
+namespace {
+
+using namespace std::chrono_literals;
+namespace asio = boost::asio;
+
+class ListenerTest : public OnWorkers {};
+ON_WORKERS(ListenerTest);
+class ListenerInVirtualTime : public InVirtualTime {};
+
+TEST_P(ListenerTest, CloseFromAThreadEndsAcceptForGood) {
+    run([] {
+        auto listener = TcpListener::bind(loopback(0)).value();
+        std::jthread closer([&] { listener.close(); });
+        EXPECT_EQ(listener.accept().error(), asio::error::operation_aborted);
+        EXPECT_EQ(listener.accept().error(), asio::error::operation_aborted);
+        EXPECT_EQ(TcpStream::connect(listener.local(), now() + 30s).error(), asio::error::connection_refused);
+    });
+}
+
+TEST_P(ListenerTest, WhoWasQueuedBeforeCloseIsStillAccepted) {
+    run([] {
+        auto listener = TcpListener::bind(loopback(0)).value();
+        std::vector<TcpStream> clients;
+        for (int i = 0; i < 5; ++i)
+            clients.push_back(TcpStream::connect(listener.local(), now() + 30s).value());
+        listener.close();
+        for (int i = 0; i < 5; ++i) EXPECT_TRUE(listener.accept().has_value());
+        EXPECT_EQ(listener.accept().error(), asio::error::operation_aborted);
+    });
+}
+
+TEST_P(ListenerTest, PortInUseIsAnError) {
+    run([] {
+        auto listener = TcpListener::bind(loopback(0)).value();
+        EXPECT_EQ(TcpListener::bind(listener.local()).error(), asio::error::address_in_use);
+    });
+}
+
+TEST_P(ListenerTest, ReusePortLetsASuccessorShareThePort) {
+    run([] {
+        auto listener = TcpListener::bind(loopback(0), {.reuse_port = true}).value();
+        auto successor = TcpListener::bind(listener.local(), {.reuse_port = true});
+        ASSERT_TRUE(successor.has_value());
+        EXPECT_EQ(successor->local(), listener.local());
+    });
+}
+
+TEST_P(ListenerTest, V6ListenerTakesV4ClientsUnlessToldNot) {
+    run([] {
+        using asio::ip::tcp;
+        auto both = TcpListener::bind(tcp::endpoint(asio::ip::address_v6::any(), 0));
+        if (!both && both.error() == asio::error::address_family_not_supported)
+            GTEST_SKIP() << "no IPv6 here";
+        const std::uint16_t port =
+            ntohs(reinterpret_cast<const sockaddr_in6*>(both->local().data())->sin6_port);
+        EXPECT_TRUE(TcpStream::connect(loopback(port), now() + 30s).has_value());
+        auto only =
+            TcpListener::bind(tcp::endpoint(asio::ip::address_v6::any(), 0), {.v6_only = true}).value();
+        const std::uint16_t other =
+            ntohs(reinterpret_cast<const sockaddr_in6*>(only.local().data())->sin6_port);
+        EXPECT_FALSE(TcpStream::connect(loopback(other), now() + 30s).has_value());
+    });
+}
+
+// In virtual time a listener that spun would keep the clock from ever moving on.
+TEST_F(ListenerInVirtualTime, OutOfDescriptorsItWaitsAndGoesOn) {
+    run([] {
+        auto listener = TcpListener::bind(loopback(0)).value();
+        auto client = TcpStream::connect(listener.local(), now() + 30s).value();
+        rlimit before{};
+        ::getrlimit(RLIMIT_NOFILE, &before);
+        rlimit none = before;
+        none.rlim_cur = 1;  // no descriptor below: none can be made
+        ASSERT_EQ(::setrlimit(RLIMIT_NOFILE, &none), 0);
+        Time start = now();
+        Time accepted{};
+        WaitGroup group;
+        group.add();
+        go([&] {
+            EXPECT_TRUE(listener.accept().has_value());
+            accepted = now();
+            group.done();
+        });
+        this_task::sleep_for(1s);
+        EXPECT_EQ(accepted, Time{});
+        ::setrlimit(RLIMIT_NOFILE, &before);
+        group.wait();
+        EXPECT_GE(accepted - start, 1s);
+        EXPECT_LE(accepted - start, 2s);
+    });
+}
+
+class ResolveTest : public OnWorkers {};
+ON_WORKERS(ResolveTest);
+
+TEST_P(ResolveTest, DigitsAndNames) {
+    run([] {
+        EXPECT_EQ(resolve("127.0.0.1", 80, now() + 30s).value(), std::vector<Endpoint>{loopback(80)});
+        auto names = resolve("localhost", 81, now() + 30s).value();
+        EXPECT_NE(std::find(names.begin(), names.end(), loopback(81)), names.end());
+        EXPECT_FALSE(resolve("no such host", 80, now() + 30s).has_value());
+    });
+}
+
+}  // namespace
+}  // namespace sluice::runtime
