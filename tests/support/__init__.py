@@ -1,0 +1,1 @@
+"""What the tests over real sockets share: the binary under test, upstreams, clients, and waiting without luck."""
