@@ -1,0 +1,20 @@
+#pragma once
+
+#include <string>
+#include <string_view>
+
+namespace sluice::admin {
+
+/// Whether two strings are equal, in a time that depends on their lengths only.
+bool equal_in_constant_time(std::string_view a, std::string_view b) noexcept;
+
+/// Whether the value of an Authorization field carries `token`: as `Bearer TOKEN` (RFC 6750), or as the
+/// password of `Basic` (RFC 7617), so that a browser, which cannot be told to send the first, can open the
+/// dashboard.
+bool authorized(std::string_view authorization, std::string_view token);
+
+/// Whether a call that changes something was made by a page of another origin: a browser lets any page on the
+/// web post to an address that only this machine can reach. `origin` and `host` are the fields of that name.
+bool from_elsewhere(std::string_view origin, std::string_view host);
+
+}  // namespace sluice::admin

@@ -1,0 +1,99 @@
+#include "service/admin/api.h"
+
+#include <charconv>
+#include <variant>
+
+#include <nlohmann/json.hpp>
+
+#include "service/admin/stats.h"
+
+namespace sluice::admin {
+namespace {
+
+constexpr std::string_view kText = "text/plain; charset=utf-8";
+constexpr std::size_t kTopMax = 10'000;
+
+Response json(std::string body) {
+    return {.body = std::move(body)};
+}
+
+Response text(std::string body, unsigned status = 200) {
+    return {.status = status, .content_type = std::string(kText), .body = std::move(body)};
+}
+
+Response missing(std::string_view what) {
+    return problem(501, std::string(what) + " is not offered by this service");
+}
+
+Response ready(const Sources& sources) {
+    if (sources.ready && sources.ready()) return text("ready\n");
+    return problem(503, "draining, or no healthy upstream");
+}
+
+// What /stats/clients asks for; a string says what is wrong with it.
+std::variant<ClientQuery, std::string> client_query(const Request& request) {
+    ClientQuery query;
+    query.limit = request.parameter("limit").value_or("");
+    if (const auto top = request.parameter("top")) {
+        const char* const end = top->data() + top->size();
+        const auto parsed = std::from_chars(top->data(), end, query.top);
+        if (parsed.ec != std::errc() || parsed.ptr != end || query.top == 0 || query.top > kTopMax) {
+            return "top is a number from 1 to " + std::to_string(kTopMax);
+        }
+    }
+    const std::string order = request.parameter("order").value_or("denied");
+    if (order == "denied") {
+        query.order = ClientOrder::denied;
+    } else if (order == "allowed") {
+        query.order = ClientOrder::allowed;
+    } else if (order == "recent") {
+        query.order = ClientOrder::recent;
+    } else {
+        return "order is denied, allowed or recent";
+    }
+    return query;
+}
+
+Response clients(const Sources& sources, const Request& request) {
+    if (!sources.clients) return missing("the list of clients");
+    const auto query = client_query(request);
+    if (const auto* wrong = std::get_if<std::string>(&query)) return problem(400, *wrong);
+    return json(to_json(sources.clients(std::get<ClientQuery>(query)), std::chrono::system_clock::now()));
+}
+
+Response reload(const Sources& sources) {
+    if (!sources.reload) return missing("a reload");
+    const ReloadErrors errors = sources.reload();
+    if (errors.empty()) return json("{\"reloaded\": true}\n");
+    Response refusal = problem(422, "the file does not validate; nothing was changed");
+    auto body = nlohmann::ordered_json::parse(refusal.body);
+    body["errors"] = errors;
+    refusal.body = body.dump(2, ' ', false, nlohmann::ordered_json::error_handler_t::replace) + "\n";
+    return refusal;
+}
+
+}  // namespace
+
+std::vector<Route> api(const Sources& sources) {
+    const Sources* const s = &sources;
+    return {
+        {"GET", "/healthz", [](const Request&) { return text("alive\n"); }, true},
+        {"GET", "/readyz", [s](const Request&) { return ready(*s); }, true},
+        {"GET", "/stats", [s](const Request&) { return json(to_json(collect(*s))); }},
+        {"GET", "/stats/clients", [s](const Request& request) { return clients(*s, request); }},
+        {"GET", "/metrics",
+         [s](const Request&) {
+             return Response{.content_type = "text/plain; version=0.0.4; charset=utf-8",
+                             .body = to_prometheus(collect(*s))};
+         }},
+        {"GET", "/debug/tasks",
+         [s](const Request&) {
+             return s->dump_tasks ? text(s->dump_tasks()) : missing("the list of tasks");
+         }},
+        {"GET", "/config",
+         [s](const Request&) { return s->config ? json(s->config()) : missing("the configuration"); }},
+        {"POST", "/reload", [s](const Request&) { return reload(*s); }},
+    };
+}
+
+}  // namespace sluice::admin

@@ -1,0 +1,13 @@
+#pragma once
+
+#include <vector>
+
+#include "service/admin/router.h"
+#include "service/admin/sources.h"
+
+namespace sluice::admin {
+
+/// The calls of the contract's table, answered from `sources`, which must outlive them.
+std::vector<Route> api(const Sources& sources);
+
+}  // namespace sluice::admin

@@ -1,0 +1,50 @@
+#include "service/admin/request.h"
+
+#include <charconv>
+
+#include <boost/beast/http/status.hpp>
+#include <nlohmann/json.hpp>
+
+namespace sluice::admin {
+
+std::optional<std::string> Request::parameter(std::string_view name) const {
+    std::string_view rest = query;
+    while (!rest.empty()) {
+        const std::string_view pair = rest.substr(0, rest.find('&'));
+        rest.remove_prefix(std::min(pair.size() + 1, rest.size()));
+        const std::size_t equals = pair.find('=');
+        if (percent_decoded(pair.substr(0, equals), true) != name) continue;
+        return equals == pair.npos ? std::string() : percent_decoded(pair.substr(equals + 1), true);
+    }
+    return std::nullopt;
+}
+
+Response problem(unsigned status, std::string_view detail) {
+    const std::string_view title =
+        boost::beast::http::obsolete_reason(boost::beast::http::int_to_status(status));
+    const nlohmann::ordered_json body = {
+        {"type", "about:blank"}, {"title", title}, {"status", status}, {"detail", detail}};
+    return {.status = status,
+            .content_type = "application/problem+json",
+            .body = body.dump(2, ' ', false, nlohmann::ordered_json::error_handler_t::replace) + "\n"};
+}
+
+std::optional<std::string> percent_decoded(std::string_view text, bool plus) {
+    std::string decoded;
+    decoded.reserve(text.size());
+    for (std::size_t i = 0; i < text.size(); ++i) {
+        if (text[i] != '%') {
+            decoded += plus && text[i] == '+' ? ' ' : text[i];
+            continue;
+        }
+        if (i + 2 >= text.size()) return std::nullopt;
+        unsigned char byte = 0;
+        const char* const digits = text.data() + i + 1;
+        if (std::from_chars(digits, digits + 2, byte, 16).ptr != digits + 2) return std::nullopt;
+        decoded += static_cast<char>(byte);
+        i += 2;
+    }
+    return decoded;
+}
+
+}  // namespace sluice::admin

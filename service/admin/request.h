@@ -1,0 +1,48 @@
+#pragma once
+
+#include <cstdint>
+#include <functional>
+#include <optional>
+#include <string>
+#include <string_view>
+#include <utility>
+#include <vector>
+
+namespace sluice::admin {
+
+/// A call of the admin API, decoded. Its views are of the connection's buffer: they live until the answer is
+/// made.
+struct Request {
+    std::string_view method;
+    std::string path;        // percent-decoded; no query
+    std::string_view query;  // as received, without the question mark
+    std::string key;         // what {key} of the route stands for
+    std::string body;
+
+    /// A field of the head by its name, in any case; the first of several. Empty: no such field.
+    std::function<std::string_view(std::string_view name)> field;
+
+    /// A parameter of the query, decoded; nullopt: absent or badly encoded.
+    std::optional<std::string> parameter(std::string_view name) const;
+};
+
+/// Sends one more piece of a streamed answer; false: the client is gone.
+using SendPiece = std::function<bool(std::string_view piece)>;
+
+struct Response {
+    unsigned status = 200;
+    std::string content_type = "application/json";
+    std::string body;
+    std::vector<std::pair<std::string, std::string>> fields = {};
+
+    /// Instead of a body: called with a way to send pieces, until it returns. The connection ends with it.
+    std::function<void(const SendPiece& send)> stream = {};
+};
+
+/// An answer that says what went wrong (RFC 9457, as the proxy's own).
+Response problem(unsigned status, std::string_view detail);
+
+/// Decodes %XX; with `plus`, also + as a space (in queries). nullopt when an escape is broken.
+std::optional<std::string> percent_decoded(std::string_view text, bool plus);
+
+}  // namespace sluice::admin

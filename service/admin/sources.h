@@ -1,0 +1,117 @@
+#pragma once
+
+// What the admin listener may see of the running service, and ask of it. Filled in by the app; plain values
+// and callbacks, so that neither side knows the other's classes. Each callback is called by a task, any
+// number at once, and may park; a callback that is empty makes its calls answer 501.
+
+#include <cstdint>
+#include <functional>
+#include <optional>
+#include <string>
+#include <string_view>
+#include <utility>
+#include <vector>
+
+#include "runtime/inspect.h"
+#include "runtime/time.h"
+#include "service/telemetry/counters.h"
+
+namespace sluice::admin {
+
+struct LimitFigures {
+    std::string name;
+    std::string algorithm;      // as in the configuration: "token_bucket"
+    std::string mode;           // "enforce", "shadow"
+    std::string rate;           // "10/s"; empty for a concurrency limit
+    std::uint64_t burst = 0;    // 0: has none
+    std::uint64_t max = 0;      // concurrency only
+    std::uint64_t clients = 0;  // keys tracked under it
+    std::uint64_t allowed = 0, limited = 0, delayed = 0, shadow_limited = 0, banned = 0;
+};
+
+struct ClientTableFigures {
+    std::uint64_t tracked = 0;
+    std::uint64_t max = 0;
+    std::uint64_t evicted_idle = 0;  // by the janitor
+    std::uint64_t evicted_full = 0;  // to make room
+    std::uint64_t turned_away = 0;   // new keys that found no room
+    std::uint64_t bytes = 0;
+};
+
+struct JanitorFigures {
+    std::uint64_t sweeps = 0;
+    std::uint64_t removed = 0;
+    runtime::Duration last_sweep{};
+    runtime::Duration longest_pause{};  // the longest that it kept its worker from other tasks
+    runtime::Duration next_in{};
+};
+
+struct ServerFigures {
+    std::string address;
+    bool healthy = true;
+    std::uint64_t requests = 0;
+    std::uint64_t failures = 0;
+    std::uint64_t in_flight = 0;
+    std::uint64_t connections_open = 0;
+    std::uint64_t connections_idle = 0;
+};
+
+struct UpstreamFigures {
+    std::string name;
+    std::vector<ServerFigures> servers;
+};
+
+struct ClientFigures {
+    std::string key;
+    std::string limit;
+    std::uint64_t allowed = 0;
+    std::uint64_t denied = 0;
+    double remaining = 0;
+    runtime::Duration last_seen{};                // ago
+    std::optional<runtime::Duration> banned_for;  // from now; absent: not banned
+};
+
+enum class ClientOrder : std::uint8_t { denied, allowed, recent };
+
+struct ClientQuery {
+    std::string limit;  // empty: all limits
+    std::size_t top = 100;
+    ClientOrder order = ClientOrder::denied;
+};
+
+struct ClientList {
+    std::vector<ClientFigures> clients;
+    std::uint64_t total = 0;  // that match, of which `clients` are the first `top`
+};
+
+struct AccessLogFigures {
+    std::uint64_t lines = 0;
+    std::uint64_t dropped = 0;
+};
+
+/// One rule of a configuration that was not met, as `sluice check` prints it.
+using ReloadErrors = std::vector<std::string>;
+
+struct Sources {
+    std::string version;
+    std::string commit;
+
+    // Figures.
+    std::function<bool()> ready;  // neither draining nor without a healthy upstream
+    std::function<runtime::Duration()> uptime;
+    std::function<telemetry::Totals()> totals;
+    std::function<AccessLogFigures()> access_log;
+    std::function<std::vector<LimitFigures>()> limits;
+    std::function<ClientTableFigures()> client_table;
+    std::function<JanitorFigures()> janitor;
+    std::function<std::vector<UpstreamFigures>()> upstreams;
+    std::function<runtime::Counters()> runtime_counters;
+    std::function<std::string()> dump_tasks;
+    std::function<ClientList(const ClientQuery&)> clients;
+
+    // The configuration.
+    std::function<std::string()> config;   // in force, as JSON, secrets hidden
+    std::function<ReloadErrors()> reload;  // reads the file again; empty: it is in force now
+};
+
+}  // namespace sluice::admin

@@ -1,0 +1,206 @@
+#include "service/admin/stats.h"
+
+#include <array>
+
+#include <nlohmann/json.hpp>
+
+#include "runtime/blocking.h"
+#include "service/telemetry/line_writer.h"
+
+namespace sluice::admin {
+namespace {
+
+using Json = nlohmann::ordered_json;  // as the contract writes it, from the whole to the parts
+using telemetry::UpstreamFailure;
+using telemetry::Verdict;
+
+double seconds(runtime::Duration d) {
+    return std::chrono::duration<double>(d).count();
+}
+
+Json requests(const telemetry::Totals& totals) {
+    Json by_status = Json::object();
+    for (std::size_t i = 0; i < totals.by_status.size(); ++i) {
+        if (totals.by_status[i] > 0) by_status[std::to_string(i + totals.kStatusMin)] = totals.by_status[i];
+    }
+    return {{"total", totals.requests},
+            {"in_flight", totals.in_flight()},
+            {"allowed", totals.verdicts(Verdict::allowed)},
+            {"limited", totals.verdicts(Verdict::limited)},
+            {"delayed", totals.delayed},
+            {"shadow_limited", totals.shadow_limited},
+            {"denied", totals.verdicts(Verdict::denied)},
+            {"banned", totals.verdicts(Verdict::banned)},
+            {"undecided", totals.verdicts(Verdict::none)},
+            {"client_aborted", totals.client_aborted},
+            {"bytes_in", totals.bytes_in},
+            {"bytes_out", totals.bytes_out},
+            {"by_status", std::move(by_status)}};
+}
+
+Json quantiles(const telemetry::LatencyHistogram& histogram) {
+    return {{"p50", seconds(histogram.quantile(0.5))},
+            {"p90", seconds(histogram.quantile(0.9))},
+            {"p99", seconds(histogram.quantile(0.99))},
+            {"p999", seconds(histogram.quantile(0.999))}};
+}
+
+Json latency(const telemetry::Totals& totals) {
+    Json all = quantiles(totals.latency());
+    all["forwarded"] = quantiles(totals.forwarded);
+    all["own"] = quantiles(totals.own);
+    return all;
+}
+
+Json limits(const std::vector<LimitFigures>& limits) {
+    Json list = Json::array();
+    for (const LimitFigures& limit : limits) {
+        Json entry = {{"name", limit.name}, {"algorithm", limit.algorithm}, {"mode", limit.mode}};
+        if (!limit.rate.empty()) entry["rate"] = limit.rate;
+        if (limit.burst > 0) entry["burst"] = limit.burst;
+        if (limit.max > 0) entry["max"] = limit.max;
+        entry.update({{"allowed", limit.allowed},
+                      {"limited", limit.limited},
+                      {"delayed", limit.delayed},
+                      {"shadow_limited", limit.shadow_limited},
+                      {"banned", limit.banned},
+                      {"clients", limit.clients}});
+        list.push_back(std::move(entry));
+    }
+    return list;
+}
+
+Json clients(const ClientTableFigures& table) {
+    return {{"tracked", table.tracked},           {"max", table.max},
+            {"evicted_idle", table.evicted_idle}, {"evicted_full", table.evicted_full},
+            {"turned_away", table.turned_away},   {"bytes", table.bytes}};
+}
+
+Json janitor(const JanitorFigures& janitor) {
+    return {{"sweeps", janitor.sweeps},
+            {"last_sweep_seconds", seconds(janitor.last_sweep)},
+            {"longest_pause_seconds", seconds(janitor.longest_pause)},
+            {"removed", janitor.removed},
+            {"next_in_seconds", seconds(janitor.next_in)}};
+}
+
+Json upstreams(const std::vector<UpstreamFigures>& upstreams) {
+    Json list = Json::array();
+    for (const UpstreamFigures& upstream : upstreams) {
+        Json servers = Json::array();
+        for (const ServerFigures& server : upstream.servers) {
+            servers.push_back({{"address", server.address},
+                               {"healthy", server.healthy},
+                               {"requests", server.requests},
+                               {"failures", server.failures},
+                               {"in_flight", server.in_flight},
+                               {"connections_open", server.connections_open},
+                               {"connections_idle", server.connections_idle}});
+        }
+        list.push_back({{"name", upstream.name}, {"servers", std::move(servers)}});
+    }
+    return list;
+}
+
+Json failures(const telemetry::Totals& totals) {
+    Json kinds = Json::object();
+    for (std::size_t i = 1; i < totals.upstream_failures.size(); ++i) {
+        const std::uint64_t n = totals.upstream_failures[i];
+        if (n > 0) kinds[std::string(telemetry::name(static_cast<UpstreamFailure>(i)))] = n;
+    }
+    return kinds;
+}
+
+Json runtime_part(const runtime::Counters& counters) {
+    return {{"workers", counters.workers},
+            {"tasks", {{"live", counters.live}, {"spawned", counters.spawned}, {"peak", counters.peak}}},
+            {"steals", counters.steals},
+            {"parks", counters.parks},
+            {"blocking_jobs", counters.blocking_jobs},
+            {"stack_bytes", counters.stack_bytes},
+            {"switches", counters.switches},
+            {"polls", counters.polls},
+            {"uncaught_exceptions", counters.uncaught}};
+}
+
+Json process(const ProcessFigures& process) {
+    return {{"cpu_seconds", process.cpu_seconds},
+            {"resident_bytes", process.resident_bytes},
+            {"threads", process.threads},
+            {"open_fds", process.open_fds},
+            {"max_fds", process.max_fds}};
+}
+
+std::string timestamp(std::chrono::system_clock::time_point when) {
+    std::array<char, 32> buffer;
+    telemetry::LineWriter out(buffer);
+    out.time(when);
+    return {buffer.data(), out.size()};
+}
+
+template <class Source>
+auto ask(const Source& source) {
+    return source ? source() : decltype(source()){};
+}
+
+}  // namespace
+
+Stats collect(const Sources& sources) {
+    return {.version = sources.version,
+            .commit = sources.commit,
+            .ready = ask(sources.ready),
+            .uptime = ask(sources.uptime),
+            .totals = ask(sources.totals),
+            .access_log = ask(sources.access_log),
+            .limits = ask(sources.limits),
+            .clients = ask(sources.client_table),
+            .janitor = ask(sources.janitor),
+            .upstreams = ask(sources.upstreams),
+            .runtime = ask(sources.runtime_counters),
+            .process = runtime::blocking(read_process_figures)};
+}
+
+std::string to_json(const Stats& stats) {
+    const telemetry::Totals& totals = stats.totals;
+    const Json json = {
+        {"version", stats.version},
+        {"uptime_seconds", seconds(stats.uptime)},
+        {"ready", stats.ready},
+        {"connections",
+         {{"open", totals.connections_open()},
+          {"accepted", totals.connections_accepted},
+          {"refused", totals.connections_refused}}},
+        {"requests", requests(totals)},
+        {"latency_seconds", latency(totals)},
+        {"limits", limits(stats.limits)},
+        {"clients", clients(stats.clients)},
+        {"janitor", janitor(stats.janitor)},
+        {"upstreams", upstreams(stats.upstreams)},
+        {"upstream_failures", failures(totals)},
+        {"upstream_retries", totals.retries},
+        {"runtime", runtime_part(stats.runtime)},
+        {"access_log", {{"lines", stats.access_log.lines}, {"dropped", stats.access_log.dropped}}},
+        {"process", process(stats.process)},
+    };
+    // Names come from the configuration, keys from requests: what is not UTF-8 is replaced, never thrown
+    // about.
+    return json.dump(2, ' ', false, Json::error_handler_t::replace) + "\n";
+}
+
+std::string to_json(const ClientList& list, std::chrono::system_clock::time_point now) {
+    Json clients = Json::array();
+    for (const ClientFigures& client : list.clients) {
+        clients.push_back({{"key", client.key},
+                           {"limit", client.limit},
+                           {"allowed", client.allowed},
+                           {"denied", client.denied},
+                           {"remaining", client.remaining},
+                           {"last_seen_seconds", seconds(client.last_seen)},
+                           {"banned_until",
+                            client.banned_for ? Json(timestamp(now + *client.banned_for)) : Json(nullptr)}});
+    }
+    const Json json = {{"clients", std::move(clients)}, {"total", list.total}};
+    return json.dump(2, ' ', false, Json::error_handler_t::replace) + "\n";
+}
+
+}  // namespace sluice::admin

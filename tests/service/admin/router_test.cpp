@@ -1,0 +1,74 @@
+#include "service/admin/router.h"
+
+#include <gtest/gtest.h>
+#include <nlohmann/json.hpp>
+
+namespace sluice::admin {
+namespace {
+
+Router example() {
+    const auto answer = [](std::string body) {
+        return [=](const Request&) { return Response{.body = body}; };
+    };
+    return Router(
+        {{"GET", "/stats", answer("stats")},
+         {"GET", "/clients/{key}", [](const Request& r) { return Response{.body = "client " + r.key}; }},
+         {"DELETE", "/clients/{key}", answer("forgotten")},
+         {"POST", "/reload", answer("reloaded")}});
+}
+
+Response ask(std::string_view method, std::string path) {
+    const Router router = example();
+    Request request;
+    request.method = method;
+    request.path = std::move(path);
+    Router::Match match = router.match(request);
+    return match.route ? match.route->handle(request) : match.otherwise;
+}
+
+TEST(Router, FindsACallByMethodAndPath) {
+    EXPECT_EQ(ask("GET", "/stats").body, "stats");
+    EXPECT_EQ(ask("HEAD", "/stats").body, "stats");
+    EXPECT_EQ(ask("DELETE", "/clients/a").body, "forgotten");
+}
+
+TEST(Router, TakesAllThatIsLeftOfThePathForTheKey) {
+    EXPECT_EQ(ask("GET", "/clients/2001:db8::/64").body, "client 2001:db8::/64");
+    EXPECT_EQ(ask("GET", "/clients/").status, 404U);
+    EXPECT_EQ(ask("GET", "/clients").status, 404U);
+}
+
+TEST(Router, TellsAnUnknownPathFromAWrongMethod) {
+    const Response unknown = ask("GET", "/nothing");
+    EXPECT_EQ(unknown.status, 404U);
+    EXPECT_EQ(unknown.content_type, "application/problem+json");
+    EXPECT_EQ(nlohmann::json::parse(unknown.body).at("status"), 404);
+
+    const Response wrong = ask("POST", "/clients/a");
+    EXPECT_EQ(wrong.status, 405U);
+    EXPECT_EQ(wrong.fields,
+              (std::vector<std::pair<std::string, std::string>>{{"Allow", "GET, HEAD, DELETE"}}));
+    EXPECT_EQ(ask("GET", "/reload").fields[0].second, "POST");
+}
+
+TEST(Request, DecodesParameters) {
+    Request request;
+    request.query = "limit=per%2Dip&top=5&empty=&flag&order=a+b&bad=%g1&limit=second";
+    EXPECT_EQ(request.parameter("limit"), "per-ip");
+    EXPECT_EQ(request.parameter("top"), "5");
+    EXPECT_EQ(request.parameter("empty"), "");
+    EXPECT_EQ(request.parameter("flag"), "");
+    EXPECT_EQ(request.parameter("order"), "a b");
+    EXPECT_EQ(request.parameter("bad"), std::nullopt);
+    EXPECT_EQ(request.parameter("absent"), std::nullopt);
+}
+
+TEST(PercentDecoding, RefusesABrokenEscape) {
+    EXPECT_EQ(percent_decoded("/a%2Fb+c", false), "/a/b+c");
+    for (const char* broken : {"%", "%4", "a%", "%zz", "%4g", "%-1", "% 1"}) {
+        EXPECT_EQ(percent_decoded(broken, false), std::nullopt) << broken;
+    }
+}
+
+}  // namespace
+}  // namespace sluice::admin
