@@ -1,0 +1,105 @@
+#include "service/commands/commands.h"
+
+#include <cstdio>
+#include <cstdlib>
+#include <thread>
+
+#include <nlohmann/json.hpp>
+#include <unistd.h>
+
+#include "service/commands/admin_client.h"
+#include "service/commands/build_info.h"
+#include "service/commands/stats_table.h"
+
+namespace sluice::commands {
+namespace {
+
+using namespace std::chrono_literals;
+
+void print(std::FILE* to, const std::string& text) {
+    std::fwrite(text.data(), 1, text.size(), to);
+    std::fflush(to);
+}
+
+int fail(const std::string& why) {
+    print(stderr, "sluice: " + why + "\n");
+    return kFailed;
+}
+
+std::string token_of(const AdminOptions& options) {
+    if (!options.token.empty()) return options.token;
+    const char* const token = std::getenv("SLUICE_TOKEN");
+    return token ? token : "";
+}
+
+// The body of a 200; any other answer is a failure that says what to do about it.
+std::expected<std::string, std::string> fetch_stats(const AdminOptions& options) {
+    auto answer = get(options.address, "/stats", token_of(options), 5s);
+    if (!answer) return std::unexpected(answer.error());
+    if (answer->status == 401) {
+        return std::unexpected(options.address + ": a token is needed: --token or $SLUICE_TOKEN");
+    }
+    if (answer->status != 200) {
+        return std::unexpected(options.address + ": answered " + std::to_string(answer->status) +
+                               " to GET /stats");
+    }
+    if (!nlohmann::json::accept(answer->body))
+        return std::unexpected(options.address + ": did not answer JSON");
+    return std::move(answer->body);
+}
+
+// In place on a terminal: from the top left, each line and then the rest of the screen cleared behind the
+// text.
+std::string in_place(const std::string& table) {
+    std::string out = "\x1b[H";
+    for (const char c : table) c == '\n' ? out += "\x1b[K\n" : out += c;
+    return out + "\x1b[J";
+}
+
+int watch(const AdminOptions& options) {
+    const bool terminal = ::isatty(STDOUT_FILENO) == 1;
+    if (terminal) print(stdout, "\x1b[2J");
+    std::string previous;
+    auto taken = std::chrono::steady_clock::now();
+    while (true) {
+        const auto now = std::chrono::steady_clock::now();
+        auto body = fetch_stats(options);
+        if (!body) return fail(body.error());
+        const double seconds = std::chrono::duration<double>(now - taken).count();
+        const std::string table = stats_table(*body, previous, seconds);
+        print(stdout, terminal ? in_place(table) : table + "\n");
+        if (std::ferror(stdout)) return kFailed;
+        previous = std::move(*body);
+        taken = now;
+        std::this_thread::sleep_until(now + 1s);
+    }
+}
+
+}  // namespace
+
+int version() {
+    const BuildInfo info = build_info();
+    std::string out = "sluice " + info.version + " (" + info.commit + ")\ncompiler " + info.compiler + "\n";
+    if (!info.sanitizer.empty()) out += "sanitizer " + info.sanitizer + "\n";
+    for (const auto& library : info.libraries) out += library.name + " " + library.version + "\n";
+    print(stdout, out);
+    return kFine;
+}
+
+int stats(const AdminOptions& options) {
+    if (options.watch) return watch(options);
+    const auto body = fetch_stats(options);
+    if (!body) return fail(body.error());
+    print(stdout, stats_table(*body));
+    return kFine;
+}
+
+int healthcheck(const AdminOptions& options) {
+    const auto answer = get(options.address, "/readyz", token_of(options), 2s);
+    if (!answer) return fail(answer.error());
+    if (answer->status != 200)
+        return fail("not ready: " + options.address + " answered " + std::to_string(answer->status));
+    return kFine;
+}
+
+}  // namespace sluice::commands

@@ -1,0 +1,67 @@
+#include "service/commands/stats_table.h"
+
+#include <gmock/gmock.h>
+#include <gtest/gtest.h>
+#include <nlohmann/json.hpp>
+
+namespace sluice::commands {
+namespace {
+
+using ::testing::HasSubstr;
+using ::testing::Not;
+
+constexpr std::string_view kStats = R"({
+  "version": "0.1.0", "uptime_seconds": 7300, "ready": true,
+  "connections": {"open": 3, "accepted": 1234567, "refused": 0},
+  "requests": {"total": 120, "in_flight": 1, "allowed": 100, "limited": 20, "delayed": 0, "shadow_limited": 0,
+               "denied": 0, "banned": 0, "by_status": {"200": 100, "429": 20}},
+  "latency_seconds": {"p50": 0.00042, "p90": 0.0021, "p99": 0.25, "p999": 3.5},
+  "limits": [{"name": "per-ip", "algorithm": "token_bucket", "rate": "10/s", "burst": 20, "allowed": 100, "limited": 20,
+              "clients": 4}],
+  "clients": {"tracked": 4, "max": 1000000, "evicted_idle": 0, "evicted_full": 0, "bytes": 4096},
+  "janitor": {"sweeps": 1, "last_sweep_seconds": 0.00001, "longest_pause_seconds": 0.000002, "removed": 0,
+              "next_in_seconds": 42.0},
+  "upstreams": [{"name": "default", "servers": [{"address": "127.0.0.1:3000", "healthy": true, "requests": 100,
+                 "failures": 0, "in_flight": 1, "connections_open": 2, "connections_idle": 1},
+                {"address": "127.0.0.1:3001", "healthy": false}]}],
+  "runtime": {"workers": 2, "tasks": {"live": 9, "spawned": 140, "peak": 12}, "steals": 3, "parks": 1,
+              "blocking_jobs": 0, "stack_bytes": 73728}})";
+
+TEST(StatsTable, ShowsWhatThereIsToSee) {
+    const std::string table = stats_table(kStats);
+    EXPECT_THAT(
+        table,
+        HasSubstr("sluice 0.1.0   ready   up 2 h 1 min   connections 3 open, 1,234,567 accepted, 0 refused"));
+    EXPECT_THAT(table, HasSubstr("  limited           20\n"));
+    EXPECT_THAT(table, HasSubstr("200: 100  429: 20"));
+    EXPECT_THAT(table, HasSubstr("p50 420 us   p90 2.1 ms   p99 250.0 ms   p99.9 3.5 s"));
+    EXPECT_THAT(table, HasSubstr("per-ip  token_bucket  10/s     20      100       20        4\n"));
+    EXPECT_THAT(table, HasSubstr("default   127.0.0.1:3000      up       100"));
+    EXPECT_THAT(table, HasSubstr("127.0.0.1:3001    DOWN"));
+    EXPECT_THAT(table, HasSubstr("4 of 1,000,000 tracked, 4.0 KiB"));
+    EXPECT_THAT(table, HasSubstr("stacks 72.0 KiB"));
+    EXPECT_THAT(table, Not(HasSubstr("per second")));
+}
+
+TEST(StatsTable, TellsRatesBetweenTwoAnswers) {
+    auto later = nlohmann::json::parse(kStats);
+    later["requests"]["total"] = 620;
+    later["requests"]["limited"] = 23;
+    const std::string table = stats_table(later.dump(), kStats, 2.0);
+    EXPECT_THAT(table, HasSubstr("requests            620         250\n"));
+    EXPECT_THAT(table, HasSubstr("  limited            23         1.5\n"));
+}
+
+TEST(StatsTable, ARestartBetweenTwoAnswersIsNoNegativeRate) {
+    auto later = nlohmann::json::parse(kStats);
+    later["requests"]["total"] = 0;
+    EXPECT_THAT(stats_table(later.dump(), kStats, 1.0), Not(HasSubstr("-")));
+}
+
+TEST(StatsTable, TakesAnAnswerThatLacksFields) {
+    EXPECT_THAT(stats_table("{}"), HasSubstr("NOT READY"));
+    EXPECT_THAT(stats_table(R"({"requests": 5, "limits": {}, "upstreams": [3]})"), HasSubstr("NOT READY"));
+}
+
+}  // namespace
+}  // namespace sluice::commands
