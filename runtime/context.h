@@ -11,25 +11,29 @@ struct Context {
     void* caught_exceptions = nullptr;
     unsigned uncaught_exceptions = 0;
 
-    // Bounds of the stack, lowest address and size; of a worker's own thread, filled in at its first switch.
-    void* stack_bottom = nullptr;
-    std::size_t stack_size = 0;
+    void (*entry)() = nullptr;
 
-    // The sanitizers' view of the same; unused otherwise.
+    // For the sanitizers; of a worker's own thread, the bounds are learnt at its first switch.
+    const void* stack_bottom = nullptr;
+    std::size_t stack_size = 0;
     void* fake_stack = nullptr;
     void* fiber = nullptr;
 };
 
-// make_context() prepares `context` so that the first switch to it calls entry() at `top`, with the stack
-// from `bottom` up to there. entry() must call arrived() first and never return.
+// adopt_thread() prepares `context` to be the calling thread's own flow, to be stopped by switch_context().
+void adopt_thread(Context& context);
+
+// make_context() prepares `context` so that the first switch to it calls entry() on the stack that ends at
+// `top` (aligned to 16) and begins at `bottom`. entry() must never return.
 void make_context(Context& context, void* bottom, void* top, void (*entry)());
 
-// switch_context() stops the caller in `from` and goes on where `to` was stopped; it returns when somebody
-// switches back to `from`, perhaps on another thread. `last`: nobody will ever switch back (the stack is
-// about to be reused).
+// switch_context() stops the caller in `from` and goes on where `to` was stopped. It returns when somebody
+// switches back to `from`, perhaps on another thread. `last`: nobody ever will, the stack is about to be
+// reused.
 [[gnu::noinline]] void switch_context(Context& from, Context& to, bool last = false);
 
-// Forgets what the sanitizers hold about a context whose stack goes back to the system or to another use.
-void forget_context(Context& context);
+// forget_context() tells the sanitizers that the stack of `context` goes to another use, or back to the
+// system.
+void forget_context(Context& context, bool for_good);
 
 }  // namespace sluice::runtime

@@ -49,11 +49,17 @@ struct Dormant {
 struct Woken {
     TaskList tasks;
     Dormant* dormants = nullptr;
+    Dormant** dormants_end = &dormants;
+
+    Woken() = default;
+    Woken(const Woken&) = delete;
+    Woken& operator=(const Woken&) = delete;
 
     void add(Dormant& dormant, Wake why) {
         dormant.why = why;
-        dormant.next = dormants;
-        dormants = &dormant;
+        dormant.next = nullptr;
+        *dormants_end = &dormant;
+        dormants_end = &dormant.next;
     }
     bool empty() const { return tasks.empty() && dormants == nullptr; }
 };
@@ -79,12 +85,9 @@ class alignas(64) PollSlot {
 
     // ready() tells whether an event was reported that no clear() has taken back. A hint: one may be on its
     // way.
-    // Once the end or an error was reported (EPOLLRDHUP, HUP, ERR) the half stays ready: no further edge follows, so a
-    // reader that found bytes first must not wait for one.
-    bool ready(Half half) const {
-        const Side& side = half_of(half);
-        return side.ready.load(std::memory_order_acquire) || side.ended.load(std::memory_order_acquire);
-    }
+    // Once the end or an error was reported (EPOLLRDHUP, HUP, ERR) the half stays ready: no further edge
+    // follows, so a reader that found bytes first must not wait for one.
+    bool ready(Half half) const { return half_of(half).reported(); }
     void clear(Half half) { half_of(half).ready.store(false, std::memory_order_relaxed); }
 
     // wait() parks until the half is ready (at once if it is): `woken`; or the deadline passes: `timed_out`;
@@ -115,7 +118,11 @@ class alignas(64) PollSlot {
 
     struct Side {
         std::atomic<bool> ready{false};
-        std::atomic<bool> ended{false};  // ready for good: EPOLLHUP, ERR; for reading RDHUP too. Reset by open()
+        std::atomic<bool> ended{
+            false};  // ready for good: EPOLLHUP, ERR; for reading RDHUP too. Reset by open()
+        bool reported() const {
+            return ready.load(std::memory_order_acquire) || ended.load(std::memory_order_acquire);
+        }
         Waiter* waiter = nullptr;  // with its deadline; guarded by lock_
         Time deadline = kNever;
     };
@@ -123,9 +130,11 @@ class alignas(64) PollSlot {
     Side& half_of(Half half) { return sides_[static_cast<unsigned>(half)]; }
     const Side& half_of(Half half) const { return sides_[static_cast<unsigned>(half)]; }
 
+    struct Call;
+
     static void fire(Timer& timer, Time now, Woken& woken);
     static bool commit_wait(void* arg, Task* task);
-    void report(std::uint32_t events, Woken& woken);
+    void report(std::uint32_t events, std::uint32_t tag_generation, Woken& woken);
     void expire(Time now, Woken& woken);
     void wake_side(Side& side, Outcome how, Woken& woken);
     void wake_dormant(Wake why, Woken& woken);
@@ -150,7 +159,7 @@ static_assert(sizeof(PollSlot) <= 128, "an idle connection is made of these");
 // two at a time too (each event goes to one of them).
 class Netpoller {
   public:
-    explicit Netpoller(TimerQueue& timers);
+    Netpoller(Scheduler& scheduler, TimerQueue& timers);
     ~Netpoller();
     Netpoller(const Netpoller&) = delete;
     Netpoller& operator=(const Netpoller&) = delete;
@@ -177,6 +186,7 @@ class Netpoller {
     void free_slot(PollSlot& slot);
 
     // Fixed.
+    Scheduler& scheduler_;
     TimerQueue& timers_;
     int epoll_ = -1;
     int interrupt_ = -1;

@@ -118,6 +118,7 @@ class alignas(64) Task {
     Scheduler* scheduler = nullptr;
     void* stack_bottom = nullptr;  // lowest usable address
     std::uint8_t stack_class = 0;
+    unsigned last_worker = 0;  // kept up to date where migration is forced
 
     // shared
     WaitWord wait;
@@ -126,6 +127,7 @@ class alignas(64) Task {
     std::atomic<const void*> what{nullptr};
     std::atomic<const char*> file{nullptr};  // where it was spawned
     std::atomic<std::uint32_t> line{0};
+    std::atomic<std::uint32_t> parked_bytes{0};  // of stack in use when it parked last
     std::atomic<TaskState> state{TaskState::free};
     std::atomic<WaitReason> reason{WaitReason::none};
     std::atomic<bool> cancel_requested{false};
@@ -141,6 +143,13 @@ class TaskList {
         task->next = nullptr;
         (head_ == nullptr ? head_ : tail_->next) = task;
         tail_ = task;
+        ++size_;
+    }
+
+    void push_front(Task* task) {
+        task->next = head_;
+        if (head_ == nullptr) tail_ = task;
+        head_ = task;
         ++size_;
     }
 

@@ -1,0 +1,131 @@
+#include "runtime/scheduler.h"
+
+#include <algorithm>
+#include <thread>
+
+#include "runtime/check.h"
+#include "runtime/scheduler_state.h"
+
+namespace sluice::runtime {
+
+namespace {
+
+// How many workers the scheduler made last has; for worker_index() on other threads.
+std::atomic<unsigned> workers_of_last{0};
+
+Options complete(Options options) {
+    if (options.virtual_time) options.workers = 1;
+    if (options.workers == 0) options.workers = available_cpus();
+    options.workers = std::min(options.workers, IdleSet::kMax);
+    return options;
+}
+
+}  // namespace
+
+Scheduler::State::State(Scheduler&, Options given) : options(complete(given)), stacks(options.stack) {}
+
+void Scheduler::State::inject(TaskList&& tasks) {
+    const std::size_t count = tasks.size();
+    queue.push(std::move(tasks));
+    for (std::size_t i = 0; i < std::min<std::size_t>(count, options.workers); ++i) work_published(false);
+}
+
+void Scheduler::State::work_published(bool by_worker) {
+    std::atomic_thread_fence(std::memory_order_seq_cst);  // pairs with IdleSet::add(); see there
+    if (!idle.any() || (by_worker && idle.searching() != 0)) return;
+    if (const auto worker = idle.claim()) interrupt(*worker);
+}
+
+void Scheduler::State::interrupt(unsigned worker) {
+    workers[worker]->poller().interrupt();
+}
+
+void Scheduler::State::stop() {
+    if (stopping.exchange(true, std::memory_order_seq_cst)) return;
+    for (unsigned i = 0; i < options.workers; ++i) interrupt(i);
+}
+
+std::uint64_t Scheduler::State::live() const {
+    // What has ended first, then what was spawned: were they equal, nothing was alive in between.
+    std::uint64_t ended = 0;
+    for (const auto& worker : workers) ended += worker->stats.ended.get();
+    std::uint64_t spawned = spawned_outside.load(std::memory_order_acquire);
+    for (const auto& worker : workers) spawned += worker->stats.spawned.get();
+    return spawned - ended;
+}
+
+void Scheduler::State::note_peak() {
+    const std::uint64_t seen = live() + 1;
+    std::uint64_t peak_so_far = peak.load(std::memory_order_relaxed);
+    while (seen > peak_so_far && !peak.compare_exchange_weak(peak_so_far, seen, std::memory_order_relaxed)) {
+    }
+}
+
+Scheduler::Scheduler(Options options) : state_(std::make_unique<State>(*this, options)) {
+    for (unsigned i = 0; i < state_->options.workers; ++i) {
+        state_->workers.push_back(std::make_unique<Worker>(*this, i));
+    }
+    workers_of_last.store(state_->options.workers, std::memory_order_relaxed);
+}
+
+Scheduler::~Scheduler() {
+    SLUICE_CHECK(state_->live() == 0, "a scheduler outlives its tasks: run() waits for them");
+}
+
+unsigned Scheduler::workers() const {
+    return state_->options.workers;
+}
+const Options& Scheduler::options() const {
+    return state_->options;
+}
+
+void Scheduler::run_main(void (*call)(void*), void* f, const std::source_location& where) {
+    SLUICE_CHECK(current() == nullptr, "run() is not for tasks");
+    State& state = *state_;
+    state.main_ended.store(false);
+    state.stopping.store(false);
+    state.main_failed = nullptr;
+    const auto main = [call, f, &state] {
+        try {
+            call(f);
+        } catch (...) {
+            state.main_failed = std::current_exception();
+        }
+        state.main_ended.store(true, std::memory_order_seq_cst);
+    };
+    detail::start<detail::Closure<std::remove_const_t<decltype(main)>>>(this, SpawnOptions{}, where, main);
+    std::vector<std::jthread> threads;
+    for (auto& worker : state.workers) threads.emplace_back([&worker] { worker->run(); });
+    threads.clear();  // joins
+    if (state.main_failed != nullptr) std::rethrow_exception(std::exchange(state.main_failed, nullptr));
+}
+
+void Scheduler::hold() {
+    state_->holds.fetch_add(1, std::memory_order_seq_cst);
+}
+
+void Scheduler::release() {
+    state_->holds.fetch_sub(1, std::memory_order_seq_cst);
+    if (state_->options.virtual_time) state_->interrupt(0);
+}
+
+Scheduler* Scheduler::current() {
+    const Worker* const worker = Worker::here();
+    return worker != nullptr ? &worker->scheduler() : nullptr;
+}
+
+unsigned worker_index() {
+    const Worker* const worker = Worker::here();
+    return worker != nullptr ? worker->index() : workers_of_last.load(std::memory_order_relaxed);
+}
+
+Time now() {
+    if (const Scheduler* const scheduler = Scheduler::current(); scheduler != nullptr) {
+        Scheduler::State& state = const_cast<Scheduler*>(scheduler)->state();
+        if (state.options.virtual_time)
+            return Time(Duration(state.virtual_now.load(std::memory_order_relaxed)));
+    }
+    return std::chrono::time_point_cast<Duration>(std::chrono::steady_clock::now());
+}
+
+}  // namespace sluice::runtime

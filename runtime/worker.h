@@ -1,0 +1,180 @@
+#pragma once
+
+#include <array>
+#include <atomic>
+#include <cstdint>
+#include <vector>
+
+#include "runtime/context.h"
+#include "runtime/netpoller.h"
+#include "runtime/run_queue.h"
+#include "runtime/scheduler.h"
+#include "runtime/stack.h"
+#include "runtime/task.h"
+#include "runtime/timer_queue.h"
+
+namespace sluice::runtime {
+
+// Count: a counter with one writer, readable by anyone: no read-modify-write.
+class Count {
+  public:
+    void add(std::uint64_t n = 1) {
+        value_.store(value_.load(std::memory_order_relaxed) + n, std::memory_order_release);
+    }
+    std::uint64_t get() const { return value_.load(std::memory_order_acquire); }
+
+  private:
+    std::atomic<std::uint64_t> value_{0};
+};
+
+// Worker: one thread that runs tasks: finds one, switches to it, and, when nothing is runnable, waits for its
+// sockets and timers. Everything is the owning thread's but what says otherwise.
+//
+// Where a worker finds its next task:
+//   1. its next-slot: what the running task woke last; at most 3 times in a row, then the ring's turn comes
+//   2. its ring, first in, first out
+//   3. the global queue: what other threads made runnable, and what did not fit a ring
+//   4. half of another worker's ring
+//   5. its netpoller and timers, waiting there when nothing came of 1 to 4
+// A batch of at most 61 tasks, meant to last 200 µs at most, is dispatched before sockets, timers and the
+// global queue are looked at in any case, so that tasks that wake each other without end starve none of
+// these.
+class alignas(64) Worker {
+  public:
+    Worker(Scheduler& scheduler, unsigned index);
+    ~Worker();
+
+    // The worker of this thread, nullptr on others. Never inlined: see current_task().
+    [[gnu::noinline]] static Worker* here();
+
+    void run();  // the thread's body; returns when the scheduler stops
+
+    // What is done with a task once its stack has been left.
+    using After = void (Worker::*)(Task*);
+    // leave() goes from the stack of `self` to the next task, or to the loop, and returns when `self` runs
+    // again.
+    void leave(Task* self, After after, bool last = false);
+    // arrived() is what every flow does first when it was switched to.
+    void arrived();
+
+    // What park() and park_until() hand to their After.
+    struct Departure {
+        Commit commit = nullptr;
+        void* arg = nullptr;
+        Ticket ticket = 0;
+        Time deadline = kNever;
+        Timer* timer = nullptr;
+        bool cancellable = false;
+    };
+    Departure departure;
+    void after_park(Task* task);
+    void after_park_until(Task* task);
+    void after_yield(Task* task);
+    void after_exit(Task* task);
+
+    // wake() makes a task runnable, to run next; enqueue(), to run in turn.
+    void wake(Task* task);
+    void enqueue(Task* task);
+    // take_in() makes everything in `woken` runnable.
+    void take_in(Woken& woken);
+
+    Task* take_stack(unsigned stack_class);
+    void give_stack(Task* task);
+    std::uint64_t next_id();
+
+    // yield() is nothing but a count when no other task is waiting for this worker.
+    bool alone_in_batch() { return !has_local_work() && --budget_ > 0; }
+    // Whether a task that spawns should let others run first, so that their stacks can be used again.
+    bool crowded() const { return ring_.size() >= kRing * 3 / 4; }
+
+    Task* current() const { return current_; }
+    Scheduler& scheduler() const { return scheduler_; }
+    unsigned index() const { return index_; }
+    TimerQueue& timers() { return timers_; }
+    Netpoller& poller() { return poller_; }
+    // The clock as of the last look at it, for `since`; up to a batch old.
+    std::int64_t clock() const { return clock_; }
+
+    // Any thread.
+    bool has_ring_work() const { return !ring_.empty(); }
+    Task* steal_into(RunQueue<Task, 256>& thief) { return ring_.steal_half(thief); }
+    void post(Task* task);  // into the inbox
+
+    struct Stats {
+        Count spawned, ended, steals, parks, switches, polls, uncaught;
+    };
+    Stats stats;
+
+  private:
+    Task* find_work();
+    Task* end_batch();
+    Task* next_local();
+    Task* next_at_random();
+    Task* take_global(std::size_t most);
+    Task* take_posted();
+    Task* steal();
+    void end_search();
+
+    void rest();
+    void rest_in_virtual_time();
+    bool work_anywhere() const;
+    bool has_local_work() const { return next_slot_ != nullptr || !ring_.empty(); }
+    Duration time_to_timer();
+    void look_at_timers(Time now);
+    void poll(Duration patience);
+    void stop_if_done();
+    [[noreturn]] void report_deadlock();
+
+    void run_task(Task* task);
+    void overflow(Task* task);
+
+    static constexpr unsigned kRing = 256;
+    static constexpr int kBatch = 61;
+    static constexpr int kNextSlotInARow = 3;
+    static constexpr std::size_t kHotStacks = 256;
+    static constexpr std::size_t kStackRefill = 32;
+
+    // Fixed.
+    Scheduler& scheduler_;
+    Scheduler::State& shared_;
+    const unsigned index_;
+    const bool alone_;    // the only worker: nobody steals
+    const bool virtual_;  // virtual time
+    const bool shuffled_;
+
+    // Owner only.
+    Context home_;
+    Task* current_ = nullptr;
+    Task* incoming_ = nullptr;  // becomes current when its stack is reached
+    Task* departed_ = nullptr;
+    After after_ = nullptr;
+    Task* next_slot_ = nullptr;
+    int in_a_row_ = 0;
+    int budget_ = 0;
+    int batch_ = kBatch;
+    bool searching_ = false;
+    std::uint64_t random_;
+    std::int64_t clock_ = 0;
+    Time batch_began_{};
+    Time polled_{};
+    std::uint64_t next_id_ = 0;
+    std::uint64_t last_id_ = 0;
+    std::array<TaskList, kStackClasses> hot_;
+    std::vector<Task*> at_random_;  // virtual time with a seed: the runnable tasks
+
+    RunQueue<Task, kRing> ring_;  // others steal
+
+    SpinLock inbox_lock_;
+    TaskList inbox_;  // guarded by inbox_lock_
+    std::atomic<bool> posted_{false};
+
+    TimerQueue timers_;
+    Netpoller poller_;
+};
+
+// deliver() makes everything in `woken` runnable, from any thread.
+void deliver(Scheduler& scheduler, Woken& woken);
+// start_dormant() runs dormant.wake() in a new task, from any thread.
+void start_dormant(Scheduler& scheduler, Dormant& dormant);
+
+}  // namespace sluice::runtime
