@@ -58,7 +58,7 @@ Counters counters(Scheduler& scheduler) {
         sum.uncaught += worker->stats.uncaught.get();
     }
     sum.peak = std::max(state.peak.load(std::memory_order_relaxed), sum.live);
-    sum.blocking_jobs = state.blocking_jobs.load(std::memory_order_relaxed);
+    sum.blocking_jobs = state.blocking.jobs();
     sum.stack_bytes = state.stacks.reserved();
     return sum;
 }

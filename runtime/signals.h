@@ -3,6 +3,8 @@
 #include <csignal>
 #include <initializer_list>
 
+#include "runtime/spin_lock.h"
+
 namespace sluice::runtime {
 
 class PollSlot;

@@ -1,0 +1,58 @@
+#include "runtime/signals.h"
+
+#include <cerrno>
+#include <mutex>
+#include <system_error>
+
+#include <pthread.h>
+#include <sys/signalfd.h>
+#include <unistd.h>
+
+#include "runtime/netpoller.h"
+
+namespace sluice::runtime {
+
+SignalSet::SignalSet(std::initializer_list<int> signals) {
+    sigset_t set;
+    sigemptyset(&set);
+    for (const int signal : signals) sigaddset(&set, signal);
+    ::pthread_sigmask(SIG_BLOCK, &set, &before_);
+    descriptor_ = ::signalfd(-1, &set, SFD_CLOEXEC | SFD_NONBLOCK);
+    if (descriptor_ < 0) throw std::system_error(errno, std::generic_category(), "signalfd");
+}
+
+SignalSet::~SignalSet() {
+    ::close(descriptor_);
+    ::pthread_sigmask(SIG_SETMASK, &before_, nullptr);
+}
+
+int SignalSet::wait() {
+    // Registered for this wait only: signals are rare, and the set may outlive the scheduler.
+    PollSlot* const slot = PollSlot::open(descriptor_);
+    if (slot == nullptr) throw std::system_error(errno, std::generic_category(), "epoll_ctl");
+    {
+        std::lock_guard lock(lock_);
+        slot_ = slot;
+        if (cancelled_) slot->cancel(slot->generation());
+    }
+    int signal = 0;
+    while (signal == 0 && slot->wait(Half::read, kNever, WaitReason::signal) == Outcome::woken) {
+        slot->clear(Half::read);
+        signalfd_siginfo info{};
+        if (::read(descriptor_, &info, sizeof info) == sizeof info) signal = static_cast<int>(info.ssi_signo);
+    }
+    {
+        std::lock_guard lock(lock_);
+        slot_ = nullptr;
+    }
+    slot->close();
+    return signal;
+}
+
+void SignalSet::cancel() {
+    std::lock_guard lock(lock_);
+    cancelled_ = true;
+    if (slot_ != nullptr) slot_->cancel(slot_->generation());
+}
+
+}  // namespace sluice::runtime
