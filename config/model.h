@@ -1,7 +1,7 @@
 #pragma once
 
-// The whole configuration as plain values, after defaults: what parse() returns and every other part is built from.
-// Values copy and compare; nothing here parses, reads a clock or knows JSON.
+// The whole configuration as plain values, after defaults: what parse() returns and every other part is built
+// from. Values copy and compare; nothing here parses, reads a clock or knows JSON.
 
 #include <array>
 #include <chrono>
@@ -22,7 +22,8 @@ using namespace std::chrono_literals;
 /// A size that is not bounded.
 inline constexpr std::uint64_t kUnlimited = std::numeric_limits<std::uint64_t>::max();
 
-/// An address block. IPv4 is held as IPv6-mapped (::ffff:a.b.c.d), so that prefix_bits counts from 0 to 128 for both.
+/// An address block. IPv4 is held as IPv6-mapped (::ffff:a.b.c.d), so that prefix_bits counts from 0 to 128
+/// for both.
 struct Cidr {
     std::array<std::uint8_t, 16> address{};
     std::uint8_t prefix_bits = 128;
@@ -34,10 +35,10 @@ struct Cidr {
 
 /// Where to listen or to connect: HOST:PORT, or a Unix socket's path.
 struct Address {
-    std::string text;         // as written, without a scheme
-    std::string host;         // name or literal, without brackets; empty for a Unix socket
+    std::string text;  // as written, without a scheme
+    std::string host;  // name or literal, without brackets; empty for a Unix socket
     std::uint16_t port = 0;
-    std::string unix_path;    // without "unix:"; empty for TCP
+    std::string unix_path;  // without "unix:"; empty for TCP
     bool operator==(const Address&) const = default;
 };
 
@@ -168,9 +169,9 @@ enum class Action : std::uint8_t { reject, delay };
 enum class Missing : std::uint8_t { ip, skip };
 
 struct Cost {
-    std::uint64_t fixed = 1;         // the cost, or the default of the header's
-    std::string header;              // empty: not from a header
-    std::uint64_t max = 100;         // of the header's value
+    std::uint64_t fixed = 1;                         // the cost, or the default of the header's
+    std::string header;                              // empty: not from a header
+    std::uint64_t max = 100;                         // of the header's value
     std::map<std::string, std::uint64_t> by_method;  // others cost 1
     bool operator==(const Cost&) const = default;
 };
