@@ -78,7 +78,7 @@ std::string dump(Scheduler& scheduler) {
         group.since = std::min(group.since, task.since);
     }
     std::vector<std::pair<std::string, Group>> sorted(groups.begin(), groups.end());
-    std::ranges::stable_sort(sorted, std::greater{}, [](const auto& entry) { return entry.second.count; });
+    std::ranges::sort(sorted, std::greater{}, [](const auto& entry) { return entry.second.count; });
     std::string text;
     for (const auto& [what, group] : sorted) {
         text += std::to_string(group.count) + (group.count == 1 ? " task " : " tasks ") + what +

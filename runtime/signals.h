@@ -26,14 +26,16 @@ class SignalSet {
     // One task at a time.
     int wait();
 
-    // cancel() makes the wait() under way, and all later ones, return 0. In a task.
+    // cancel() makes the wait() under way, and all later ones, return 0. Any thread.
     void cancel();
 
   private:
     int descriptor_ = -1;
-    PollSlot* slot_ = nullptr;  // registered by the first wait()
-    bool cancelled_ = false;
     sigset_t before_{};
+
+    SpinLock lock_;
+    PollSlot* slot_ = nullptr;  // of the wait() under way; guarded by lock_
+    bool cancelled_ = false;    // guarded by lock_
 };
 
 }  // namespace sluice::runtime
