@@ -7,6 +7,11 @@
 
 namespace sluice::admin {
 
+std::string_view Request::field(std::string_view name) const {
+    const http::Field* const found = fields ? fields->find(name) : nullptr;
+    return found ? found->value : std::string_view();
+}
+
 std::optional<std::string> Request::parameter(std::string_view name) const {
     std::string_view rest = query;
     while (!rest.empty()) {

@@ -8,6 +8,8 @@
 #include <utility>
 #include <vector>
 
+#include "service/http/fields.h"
+
 namespace sluice::admin {
 
 /// A call of the admin API, decoded. Its views are of the connection's buffer: they live until the answer is
@@ -19,8 +21,10 @@ struct Request {
     std::string key;         // what {key} of the route stands for
     std::string body;
 
+    const http::Fields* fields = nullptr;
+
     /// A field of the head by its name, in any case; the first of several. Empty: no such field.
-    std::function<std::string_view(std::string_view name)> field;
+    std::string_view field(std::string_view name) const;
 
     /// A parameter of the query, decoded; nullopt: absent or badly encoded.
     std::optional<std::string> parameter(std::string_view name) const;

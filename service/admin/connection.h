@@ -1,0 +1,57 @@
+#pragma once
+
+#include <cstddef>
+#include <expected>
+#include <functional>
+#include <memory>
+#include <string>
+#include <string_view>
+#include <variant>
+
+#include "runtime/tcp.h"
+#include "service/admin/request.h"
+#include "service/admin/server.h"
+#include "service/http/head.h"
+#include "service/http/refusal.h"
+
+namespace sluice::admin {
+
+/// One connection of the admin listener: reads calls, one at a time, and writes their answers. Of one task,
+/// but for cancel().
+class Server::Connection {
+  public:
+    using Respond = std::function<Response(Request&)>;
+
+    Connection(runtime::TcpStream stream, const Options& options);
+
+    /// Answers calls until the client leaves, breaks the protocol, takes too long, or cancel() is called.
+    void serve(const Respond& respond);
+
+    /// Instead of serve(): answers 503. Does not park, for a new stream takes that much at once.
+    void turn_away();
+
+    /// Any thread.
+    void cancel() { stream_.cancel(); }
+
+  private:
+    struct Gone {};  // nothing more can be said to the client
+    template <class T>
+    using Received = std::expected<T, std::variant<Gone, http::Refusal>>;
+
+    bool serve_one(const Respond& respond);
+    Received<std::size_t> receive_head(http::RequestHead& head);
+    Received<std::size_t> receive_body(const http::RequestHead& head, std::size_t at, std::string& body);
+    bool receive_more();
+    bool refuse(const http::Refusal& refusal, const http::RequestHead& head);
+    bool send(const Response& response, const http::RequestHead& head, bool keep_alive);
+    bool send_stream(const Response& response);
+    bool send_bytes(std::string_view bytes);
+    void linger();
+
+    const Options& options_;
+    runtime::TcpStream stream_;
+    const std::unique_ptr<char[]> bytes_;  // what was received and not yet answered begins at the front
+    std::size_t filled_ = 0;
+};
+
+}  // namespace sluice::admin

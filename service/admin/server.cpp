@@ -1,0 +1,83 @@
+#include "service/admin/server.h"
+
+#include <exception>
+
+#include "runtime/go.h"
+#include "service/admin/access.h"
+#include "service/admin/connection.h"
+
+namespace sluice::admin {
+
+Server::Server(runtime::TcpListener listener, std::vector<Route> routes, Options options, telemetry::Log& log)
+    : router_(std::move(routes)),
+      options_(std::move(options)),
+      log_(log),
+      listener_(std::move(listener)),
+      token_(options_.token) {}
+
+void Server::run() {
+    while (auto stream = listener_.accept()) start(std::move(*stream));
+    serving_.wait();
+}
+
+void Server::start(runtime::TcpStream stream) {
+    auto connection = std::make_unique<Connection>(std::move(stream), options_);
+    {
+        const std::scoped_lock hold(mutex_);
+        if (closing_) return;
+        if (connections_.size() >= options_.connections_max) return connection->turn_away();
+        connections_.push_back(connection.get());
+        serving_.add();
+    }
+    runtime::go([this, c = std::move(connection)]() mutable { serve(std::move(c)); });
+}
+
+void Server::close() {
+    listener_.close();
+    const std::scoped_lock hold(mutex_);
+    closing_ = true;
+    for (Connection* connection : connections_) connection->cancel();
+}
+
+void Server::set_token(std::string token) {
+    const std::scoped_lock hold(mutex_);
+    token_ = std::move(token);
+}
+
+void Server::serve(std::unique_ptr<Connection> connection) {
+    connection->serve([this](Request& request) { return respond(request); });
+    {
+        const std::scoped_lock hold(mutex_);
+        std::erase(connections_, connection.get());
+    }
+    connection.reset();
+    serving_.done();
+}
+
+Response Server::respond(Request& request) const {
+    const Router::Match match = router_.match(request);
+    if (!(match.route && match.route->open) && !may_call(request)) {
+        Response refusal = problem(401, "this call needs the admin token");
+        // The second is for browsers: they ask for a password, and give the token in its place.
+        refusal.fields = {{"WWW-Authenticate", "Bearer"}, {"WWW-Authenticate", "Basic realm=\"sluice\""}};
+        return refusal;
+    }
+    if (!match.route) return match.otherwise;
+    const bool reads = match.route->method == "GET";
+    if (!reads && from_elsewhere(request.field("Origin"), request.field("Host"))) {
+        return problem(403, "a page of another origin may not change anything here");
+    }
+    try {
+        return match.route->handle(request);
+    } catch (const std::exception& error) {
+        log_.error("admin call failed", {{"path", request.path}, {"error", error.what()}});
+        return problem(500, error.what());
+    }
+}
+
+bool Server::may_call(const Request& request) const {
+    const std::scoped_lock hold(mutex_);
+    return token_.empty() || authorized(request.field("Authorization"), token_);
+}
+
+}  // namespace sluice::admin

@@ -1,0 +1,76 @@
+#pragma once
+
+#include <atomic>
+#include <cstddef>
+#include <list>
+#include <memory>
+#include <mutex>
+#include <string>
+#include <vector>
+
+#include "runtime/tcp.h"
+#include "runtime/wait_group.h"
+#include "service/admin/router.h"
+#include "service/telemetry/log.h"
+
+namespace sluice::admin {
+
+/// The admin listener: HTTP/1.1 for operators, probes and scrapers. A task for each connection, which answers
+/// one call after the other. Everything is bounded: connections, the size of heads and bodies, the time that
+/// a client may take for each; beyond the connections it answers 503 and closes.
+///
+///     Server server(std::move(*listener), api(sources), {.token = "…"}, log);
+///     go([&] { server.run(); });
+///     …
+///     server.close();   // run() returns when the last connection has ended
+class Server {
+  public:
+    struct Options {
+        std::string token;  // empty: none is needed
+        std::size_t connections_max = 256;
+        runtime::Duration idle = std::chrono::seconds(75);     // between two calls
+        runtime::Duration receive = std::chrono::seconds(10);  // for a call, from its first byte
+        runtime::Duration send = std::chrono::seconds(10);     // for an answer
+    };
+
+    static constexpr std::size_t kHeadBytesMax = 16 * 1024;
+    static constexpr std::size_t kBodyBytesMax = 16 * 1024;
+
+    Server(runtime::TcpListener listener, std::vector<Route> routes, Options options, telemetry::Log& log);
+    Server(const Server&) = delete;
+
+    /// Serves until close(). Parks.
+    void run();
+
+    /// Takes no more connections, and ends those that there are, whatever they are doing. Any thread, once.
+    void close();
+
+    /// A reload: calls that begin from now on need this token.
+    void set_token(std::string token);
+
+    const runtime::Endpoint& local() const { return listener_.local(); }
+
+  private:
+    class Connection;
+
+    void start(runtime::TcpStream stream);
+    void serve(std::unique_ptr<Connection> connection);
+    Response respond(Request& request) const;
+    bool may_call(const Request& request) const;
+
+    // Fixed.
+    const Router router_;
+    const Options options_;
+    telemetry::Log& log_;
+
+    runtime::TcpListener listener_;
+    runtime::WaitGroup serving_;
+
+    // Guarded by mutex_, which is never held across a park.
+    mutable std::mutex mutex_;
+    std::string token_;
+    std::list<Connection*> connections_;
+    bool closing_ = false;
+};
+
+}  // namespace sluice::admin
