@@ -8,10 +8,6 @@ namespace sluice::commands {
 inline constexpr int kFine = 0;
 inline constexpr int kFailed = 1;
 
-struct CheckOptions {
-    std::string config;  // the file
-};
-
 /// Where the admin listener of a running service is.
 struct AdminOptions {
     std::string address = "127.0.0.1:9900";  // HOST:PORT, [IPV6]:PORT or unix:/PATH
@@ -22,8 +18,8 @@ struct AdminOptions {
 // The commands of the command line but `run`. Each prints to standard output, its errors to standard error,
 // and returns the exit code. They block the calling thread; none needs a scheduler.
 
-/// Validates a configuration: "ok", or one line for each error.
-int check(const CheckOptions& options);
+/// Validates a configuration file: "ok", or one line for each error.
+int check(const std::string& path);
 
 /// Prints the JSON Schema of the configuration.
 int schema();

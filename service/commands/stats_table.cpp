@@ -69,10 +69,11 @@ std::string duration(double seconds) {
                              : print("%ld d %ld h", minutes / 1440, minutes / 60 % 24);
 }
 
-// Columns as wide as their widest cell; the first to the left, the others to the right.
+// Columns as wide as their widest cell; the first `left` flush left, the others, which are numbers, flush
+// right.
 class Table {
   public:
-    explicit Table(std::vector<std::string> head) { rows_.push_back(std::move(head)); }
+    Table(std::size_t left, std::vector<std::string> head) : left_(left) { rows_.push_back(std::move(head)); }
 
     void row(std::vector<std::string> cells) { rows_.push_back(std::move(cells)); }
 
@@ -85,7 +86,7 @@ class Table {
         for (const auto& row : rows_) {
             for (std::size_t i = 0; i < row.size(); ++i) {
                 const std::string padding(widths[i] - row[i].size(), ' ');
-                out += i == 0 ? row[i] + padding : "  " + padding + row[i];
+                out.append(i == 0 ? "" : "  ").append(i < left_ ? row[i] + padding : padding + row[i]);
             }
             out.erase(out.find_last_not_of(' ') + 1);
             out += '\n';
@@ -94,6 +95,7 @@ class Table {
     }
 
   private:
+    const std::size_t left_;
     std::vector<std::vector<std::string>> rows_;
 };
 
@@ -137,7 +139,7 @@ std::string requests(const json& stats, const Rates& rates) {
     }};
     std::vector<std::string> columns{"", "total"};
     if (rates.known()) columns.emplace_back("per second");
-    Table table(columns);
+    Table table(1, columns);
     for (const auto& [label, pointer] : kRows) {
         std::vector<std::string> cells{label, count(number(stats, pointer))};
         if (rates.known() && std::string_view(label) != "in flight") cells.push_back(rates.of(pointer));
@@ -154,7 +156,7 @@ std::string requests(const json& stats, const Rates& rates) {
 }
 
 std::string limits(const json& stats) {
-    Table table({"limit", "algorithm", "rate", "burst", "allowed", "limited", "clients"});
+    Table table(2, {"limit", "algorithm", "rate", "burst", "allowed", "limited", "clients"});
     for (const json& limit : list(stats, "/limits")) {
         table.row({text(limit, "/name"), text(limit, "/algorithm"), text(limit, "/rate"),
                    count(number(limit, "/burst")), count(number(limit, "/allowed")),
@@ -164,7 +166,7 @@ std::string limits(const json& stats) {
 }
 
 std::string upstreams(const json& stats) {
-    Table table({"upstream", "server", "health", "requests", "failures", "in flight", "open", "idle"});
+    Table table(3, {"upstream", "server", "health", "requests", "failures", "in flight", "open", "idle"});
     for (const json& upstream : list(stats, "/upstreams")) {
         for (const json& server : list(upstream, "/servers")) {
             table.row({text(upstream, "/name"), text(server, "/address"),
