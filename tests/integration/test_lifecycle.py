@@ -10,7 +10,7 @@ import time
 
 import pytest
 
-from support.client import RawClient, get
+from support.client import RawClient, crowd, get
 from support.ports import free_port
 from support.upstream import response
 from support.wait import PATIENCE, wait_until
@@ -326,6 +326,17 @@ def test_nothing_is_left_over_after_many_connections(pair):
             client.close()
     proxy.sluice.wait_resting()
     assert proxy.sluice.memory()[0] - before < 4 << 20
+
+
+def test_ten_thousand_requests_over_64_connections(pair):
+    """Also for the sanitizers: with two workers, each connection moves between them."""
+    proxy = pair(runtime={"workers": 2}, limits=[{"name": "half", "rate": "1/h", "burst": 5000}])
+    answers = crowd(proxy.sluice.address, get(), connections=64, total=10_000)
+    statuses = [answer.status for answer in answers]
+    assert statuses.count(200) == statuses.count(429) == 5000
+    requests = proxy.sluice.stats()["requests"]
+    assert (requests["total"], requests["allowed"], requests["limited"]) == (10_000, 5000, 5000)
+    assert len(proxy.upstream.requests) == 5000
 
 
 def test_idle_connections_hold_no_task(pair):

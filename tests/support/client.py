@@ -1,5 +1,6 @@
 """RawClient: a client that sends exactly the bytes it is told to, and judges strictly what comes back."""
 
+import json
 import selectors
 import socket
 import struct
@@ -32,6 +33,15 @@ def get(path="/", host="a.example", fields=(), version="1.1", method="GET", body
     if body is not None:
         lines.append(f"Content-Length: {len(body)}")
     return "\r\n".join(lines + ["", ""]).encode("latin-1") + (body or b"")
+
+
+def expect_problem(answer, status):
+    """Asserts that this is an error of the proxy's own: a problem body (RFC 9457) of that status."""
+    assert answer.status == status, answer.raw_head
+    assert answer.one("Content-Type") == "application/problem+json"
+    problem = json.loads(answer.body)
+    assert problem["status"] == status and problem["title"] == answer.reason, problem
+    return problem
 
 
 class RawClient:

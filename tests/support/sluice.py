@@ -171,6 +171,7 @@ class Sluice:
             self.send_signal(number)
         code = self.wait_exit(seconds)
         assert code == 0, f"sluice exited with {code}\n{self.stderr[-4000:]}"
+        assert "Sanitizer" not in self.stderr, self.stderr[-8000:]
 
     def kill(self):
         if self.alive():
