@@ -71,11 +71,13 @@ class BodyReader {
     std::expected<void, Refusal> take_framing(char c);
     std::expected<void, Refusal> begin_chunk();
     std::expected<std::size_t, Refusal> take_trailer(std::span<const char> raw);
+    std::expected<void, Refusal> keep_trailers();
 
     State state_;
     std::uint8_t digits_ = 0;       // of the chunk size under way
     std::uint16_t extensions_ = 0;  // bytes
     std::uint32_t trailer_size_ = 0;
+    std::uint32_t trailer_line_ = 0;  // where the line under way begins
     std::uint64_t left_ = 0;
     std::uint64_t bytes_ = 0;
     BodyLimits limits_;

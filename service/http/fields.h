@@ -8,6 +8,7 @@
 #include <cstddef>
 #include <cstdint>
 #include <initializer_list>
+#include <new>
 #include <span>
 #include <string_view>
 
@@ -86,8 +87,9 @@ struct Field {
     bool hop = false;  // named by Connection: goes no further
 };
 
-/// Equal but for the case of ASCII letters.
-bool equals_ignoring_case(std::string_view a, std::string_view b);
+/// Which field a name stands for, in any case. REQUIRES: `name` is a token, or not a name at all (then
+/// `other`, or whatever it resembles).
+FieldId identify(std::string_view name);
 
 class Fields {
   public:

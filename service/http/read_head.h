@@ -52,6 +52,7 @@ class HeadScan {
     std::size_t line_ = 0;  // where the line under way begins
     std::size_t start_ = 0;
     std::size_t lines_ = 0;  // complete ones of the head
+    std::size_t empty_before_ = 0;
 };
 
 /// Bytes of the head once it is complete, and `head` is filled; 0: more is needed. On a refusal `head` may be

@@ -27,12 +27,19 @@ struct Reply {
 /// The whole answer at the front of `room`; empty: it does not fit.
 std::string_view write_reply(const Reply& reply, std::span<char> room);
 
-/// The same with an RFC 9457 body made of status, title and `detail` (any text; escaped as JSON asks).
-/// content_type and body of `reply` are not looked at.
+/// The same with an RFC 9457 body made of status, title and `detail` (any text; escaped as JSON asks, cut at
+/// 140 bytes). content_type and body of `reply` are not looked at.
 std::string_view write_problem(Reply reply, std::string_view detail, std::span<char> room);
 
 /// All there is to say to a connection beyond max.connections, complete: 503 with Retry-After, and close.
-extern const std::string_view kOverloaded;
+inline constexpr std::string_view kOverloaded =
+    "HTTP/1.1 503 Service Unavailable\r\n"
+    "Content-Type: application/problem+json\r\n"
+    "Content-Length: 99\r\n"
+    "Retry-After: 1\r\n"
+    "Connection: close\r\n"
+    "\r\n"
+    R"({"type":"about:blank","title":"Service Unavailable","status":503,"detail":"too many connections"})";
 
 /// `HTTP/1.1 100 Continue`, complete.
 inline constexpr std::string_view kContinue = "HTTP/1.1 100 Continue\r\n\r\n";
