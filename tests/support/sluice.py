@@ -125,6 +125,11 @@ class Sluice:
                 values[name] = int(rest.split()[0]) * 1024
         return values["VmRSS"], values["VmHWM"]
 
+    def cpu_seconds(self):
+        """What it has computed so far, in user and system mode."""
+        fields = pathlib.Path(f"/proc/{self.pid}/stat").read_text().rpartition(")")[2].split()
+        return (int(fields[11]) + int(fields[12])) / os.sysconf("SC_CLK_TCK")
+
     def descriptors(self):
         return len(os.listdir(f"/proc/{self.pid}/fd"))
 
