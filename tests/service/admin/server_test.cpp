@@ -1,0 +1,296 @@
+#include "service/admin/server.h"
+
+#include <boost/asio/ip/tcp.hpp>
+#include <boost/asio/read.hpp>
+#include <boost/asio/write.hpp>
+#include <gmock/gmock.h>
+#include <gtest/gtest.h>
+#include <nlohmann/json.hpp>
+
+#include "runtime/channel.h"
+#include "runtime/go.h"
+#include "runtime/scheduler.h"
+#include "runtime/this_task.h"
+
+namespace sluice::admin {
+namespace {
+
+using namespace std::chrono_literals;
+using ::testing::EndsWith;
+using ::testing::HasSubstr;
+using ::testing::StartsWith;
+
+constexpr auto kPatience = 20s;
+
+// A connection of a client that speaks as told.
+class Client {
+  public:
+    explicit Client(const Server& server) {
+        auto stream = runtime::TcpStream::connect(server.local(), runtime::now() + kPatience);
+        EXPECT_TRUE(stream);
+        stream_ = std::move(*stream);
+        stream_.read_deadline(runtime::now() + kPatience);
+        stream_.write_deadline(runtime::now() + kPatience);
+    }
+
+    void send(std::string_view text) {
+        runtime::error_code error;
+        boost::asio::write(stream_, boost::asio::buffer(text), error);
+    }
+    void finish() {
+        runtime::error_code error;
+        stream_.shutdown_send(error);
+    }
+
+    // All that comes until the server closes.
+    std::string read_all() {
+        std::string text;
+        runtime::error_code error;
+        while (!error) read_more(text, error);
+        EXPECT_EQ(error, boost::asio::error::eof);
+        return text;
+    }
+
+    // What comes until `end` was read.
+    std::string read_until(std::string_view end) {
+        std::string text;
+        runtime::error_code error;
+        while (!error && text.find(end) == text.npos) read_more(text, error);
+        EXPECT_FALSE(error);
+        return text;
+    }
+
+  private:
+    void read_more(std::string& text, runtime::error_code& error) {
+        char buffer[4096];
+        text.append(buffer, stream_.read_some(boost::asio::buffer(buffer), error));
+    }
+
+    runtime::TcpStream stream_;
+};
+
+class AdminServer : public ::testing::TestWithParam<unsigned> {
+  protected:
+    // Runs `test(server)` in a task, beside a server with these routes. Ends when all connections have.
+    template <class Test>
+    void with_server(Server::Options options, Test test) {
+        runtime::Scheduler scheduler({.workers = GetParam()});
+        telemetry::Log log({.level = telemetry::LogLevel::off});
+        scheduler.run([&] {
+            namespace ip = boost::asio::ip;
+            auto listener = runtime::TcpListener::bind(ip::tcp::endpoint(ip::make_address("127.0.0.1"), 0));
+            ASSERT_TRUE(listener);
+            Server server(std::move(*listener), routes(), std::move(options), log);
+            runtime::Channel<bool> ended(1);
+            runtime::go([&] {
+                server.run();
+                ended.send(true);
+            });
+            test(server);
+            server.close();
+            ended.receive();
+        });
+    }
+
+    static std::vector<Route> routes() {
+        return {{"GET", "/open", [](const Request&) { return Response{.body = "open\n"}; }, true},
+                {"GET", "/big", [](const Request&) { return Response{.body = std::string(3'000'000, 'x')}; }},
+                {"GET", "/echo/{key}",
+                 [](const Request& request) {
+                     return Response{.body = request.key + "?" + request.parameter("q").value_or("-")};
+                 }},
+                {"POST", "/echo",
+                 [](const Request& request) { return Response{.body = "<" + request.body + ">"}; }},
+                {"GET", "/throw",
+                 [](const Request&) -> Response { throw std::runtime_error("broken \"inside\""); }},
+                {"GET", "/stream", [](const Request&) {
+                     return Response{
+                         .content_type = "text/event-stream", .stream = [](const SendPiece& send) {
+                             for (int i = 0; i < 3 && send("data: " + std::to_string(i) + "\n\n"); ++i) {
+                                 runtime::this_task::yield();
+                             }
+                         }};
+                 }}};
+    }
+};
+
+INSTANTIATE_TEST_SUITE_P(Workers, AdminServer, ::testing::Values(1, 2, 8));
+
+TEST_P(AdminServer, AnswersOneCallAfterTheOtherOnOneConnection) {
+    with_server({}, [](Server& server) {
+        Client client(server);
+        client.send("GET /open HTTP/1.1\r\nHost: a\r\n\r\n");
+        EXPECT_THAT(client.read_until("open\n"), StartsWith("HTTP/1.1 200 OK\r\n"));
+        client.send("GET /echo/a%2Fb?q=1+2 HTTP/1.1\r\nHost: a\r\n\r\n");
+        EXPECT_THAT(client.read_until("a/b?1 2"), HasSubstr("Cache-Control: no-store\r\n"));
+        client.send("GET /none HTTP/1.1\r\nHost: a\r\nConnection: close\r\n\r\n");
+        EXPECT_THAT(client.read_all(), StartsWith("HTTP/1.1 404 Not Found\r\n"));
+    });
+}
+
+TEST_P(AdminServer, AnswersCallsThatCameAllAtOnce) {
+    with_server({}, [](Server& server) {
+        Client client(server);
+        client.send(
+            "POST /echo HTTP/1.1\r\nHost: a\r\nContent-Length: 3\r\n\r\none"
+            "POST /echo HTTP/1.1\r\nHost: a\r\nTransfer-Encoding: "
+            "chunked\r\n\r\n2\r\ntw\r\n1\r\no\r\n0\r\n\r\n"
+            "GET /open HTTP/1.1\r\nHost: a\r\nConnection: close\r\n\r\n");
+        const std::string answers = client.read_all();
+        EXPECT_THAT(answers, HasSubstr("<one>HTTP/1.1 200 OK\r\n"));
+        EXPECT_THAT(answers, HasSubstr("<two>HTTP/1.1 200 OK\r\n"));
+        EXPECT_THAT(answers, EndsWith("\r\n\r\nopen\n"));
+    });
+}
+
+TEST_P(AdminServer, TakesACallInPieces) {
+    with_server({}, [](Server& server) {
+        Client client(server);
+        for (const char c : std::string("POST /echo HTTP/1.1\r\nHost: a\r\nContent-Length: 2\r\n\r\nok")) {
+            client.send({&c, 1});
+            runtime::this_task::yield();
+        }
+        EXPECT_THAT(client.read_until("<ok>"), StartsWith("HTTP/1.1 200"));
+    });
+}
+
+TEST_P(AdminServer, SaysContinueToAClientThatWaitsForIt) {
+    with_server({}, [](Server& server) {
+        Client client(server);
+        client.send("POST /echo HTTP/1.1\r\nHost: a\r\nExpect: 100-continue\r\nContent-Length: 2\r\n\r\n");
+        EXPECT_EQ(client.read_until("\r\n\r\n"), "HTTP/1.1 100 Continue\r\n\r\n");
+        client.send("ok");
+        EXPECT_THAT(client.read_until("<ok>"), StartsWith("HTTP/1.1 200"));
+    });
+}
+
+TEST_P(AdminServer, AnswersHeadWithoutABody) {
+    with_server({}, [](Server& server) {
+        Client client(server);
+        client.send("HEAD /open HTTP/1.1\r\nHost: a\r\nConnection: close\r\n\r\n");
+        const std::string answer = client.read_all();
+        EXPECT_THAT(answer, HasSubstr("Content-Length: 5\r\n"));
+        EXPECT_THAT(answer, EndsWith("\r\n\r\n"));
+    });
+}
+
+TEST_P(AdminServer, SendsAnswersLargerThanAnyBuffer) {
+    with_server({}, [](Server& server) {
+        Client client(server);
+        client.send("GET /big HTTP/1.1\r\nHost: a\r\nConnection: close\r\n\r\n");
+        const std::string answer = client.read_all();
+        EXPECT_EQ(answer.size() - answer.find("\r\n\r\n") - 4, 3'000'000U);
+    });
+}
+
+TEST_P(AdminServer, RefusesWhatIsNoRequestAndCloses) {
+    with_server({}, [](Server& server) {
+        const std::string long_head =
+            "GET / HTTP/1.1\r\nHost: a\r\nX: " + std::string(20'000, 'x') + "\r\n\r\n";
+        const std::string long_body =
+            "POST /echo HTTP/1.1\r\nHost: a\r\nContent-Length: 99999\r\n\r\n" + std::string(99999, 'x');
+        const std::pair<std::string, std::string> cases[] = {
+            {"nonsense\r\n\r\n", "HTTP/1.1 400 "},
+            {"GET /echo/%zz HTTP/1.1\r\nHost: a\r\nConnection: close\r\n\r\n", "HTTP/1.1 400 "},
+            {long_head, "HTTP/1.1 431 "},
+            {long_body, "HTTP/1.1 413 "}};
+        for (const auto& [call, start] : cases) {
+            Client client(server);
+            client.send(call);
+            client.finish();
+            EXPECT_THAT(client.read_all(), StartsWith(start));
+        }
+    });
+}
+
+TEST_P(AdminServer, AsksForTheTokenButForOpenCalls) {
+    with_server({.token = "secret"}, [](Server& server) {
+        const auto ask = [&](std::string fields, std::string path = "/echo/x") {
+            Client client(server);
+            client.send("GET " + path + " HTTP/1.1\r\nHost: a\r\nConnection: close\r\n" + fields + "\r\n");
+            return client.read_all();
+        };
+        EXPECT_THAT(ask("", "/open"), StartsWith("HTTP/1.1 200 "));
+        EXPECT_THAT(ask(""), StartsWith("HTTP/1.1 401 "));
+        EXPECT_THAT(ask(""), HasSubstr("WWW-Authenticate: Bearer\r\n"));
+        EXPECT_THAT(ask("", "/none"), StartsWith("HTTP/1.1 401 "));
+        EXPECT_THAT(ask("Authorization: Bearer wrong\r\n"), StartsWith("HTTP/1.1 401 "));
+        EXPECT_THAT(ask("Authorization: Bearer secret\r\n"), StartsWith("HTTP/1.1 200 "));
+        server.set_token("changed");
+        EXPECT_THAT(ask("Authorization: Bearer secret\r\n"), StartsWith("HTTP/1.1 401 "));
+        server.set_token("");
+        EXPECT_THAT(ask(""), StartsWith("HTTP/1.1 200 "));
+    });
+}
+
+TEST_P(AdminServer, LetsNoForeignPageChangeAnything) {
+    with_server({}, [](Server& server) {
+        const auto post = [&](std::string fields) {
+            Client client(server);
+            client.send("POST /echo HTTP/1.1\r\nHost: a:1\r\nContent-Length: 0\r\nConnection: close\r\n" +
+                        fields + "\r\n");
+            return client.read_all();
+        };
+        EXPECT_THAT(post("Origin: https://evil.example\r\n"), StartsWith("HTTP/1.1 403 "));
+        EXPECT_THAT(post("Origin: http://a:1\r\n"), StartsWith("HTTP/1.1 200 "));
+        EXPECT_THAT(post(""), StartsWith("HTTP/1.1 200 "));
+    });
+}
+
+TEST_P(AdminServer, OutlivesAHandlerThatThrows) {
+    with_server({}, [](Server& server) {
+        Client client(server);
+        client.send("GET /throw HTTP/1.1\r\nHost: a\r\n\r\n");
+        const std::string answer = client.read_until("}\n");
+        EXPECT_THAT(answer, StartsWith("HTTP/1.1 500 "));
+        EXPECT_EQ(nlohmann::json::parse(answer.substr(answer.find("\r\n\r\n")))["detail"],
+                  "broken \"inside\"");
+        client.send("GET /open HTTP/1.1\r\nHost: a\r\n\r\n");
+        EXPECT_THAT(client.read_until("open\n"), StartsWith("HTTP/1.1 200 "));
+    });
+}
+
+TEST_P(AdminServer, StreamsPiecesUntilTheHandlerEnds) {
+    with_server({}, [](Server& server) {
+        Client client(server);
+        client.send("GET /stream HTTP/1.1\r\nHost: a\r\n\r\n");
+        const std::string answer = client.read_all();
+        EXPECT_THAT(answer, HasSubstr("Content-Type: text/event-stream\r\n"));
+        EXPECT_THAT(answer, EndsWith("\r\n\r\ndata: 0\n\ndata: 1\n\ndata: 2\n\n"));
+    });
+}
+
+TEST_P(AdminServer, TurnsAwayWhoComesBeyondItsConnections) {
+    with_server({.connections_max = 2}, [](Server& server) {
+        Client one(server), two(server);
+        for (Client* client : {&one, &two}) {
+            client->send("GET /open HTTP/1.1\r\nHost: a\r\n\r\n");
+            client->read_until("open\n");
+        }
+        Client three(server);
+        EXPECT_THAT(three.read_all(), StartsWith("HTTP/1.1 503 "));
+        one.send("GET /open HTTP/1.1\r\nHost: a\r\nConnection: close\r\n\r\n");
+        EXPECT_THAT(one.read_all(), StartsWith("HTTP/1.1 200 "));
+    });
+}
+
+TEST_P(AdminServer, GivesUpOnClientsThatStandStill) {
+    with_server({.idle = 20ms, .receive = 20ms}, [](Server& server) {
+        Client silent(server), slow(server);
+        slow.send("GET /open HT");
+        EXPECT_EQ(silent.read_all(), "");
+        EXPECT_EQ(slow.read_all(), "");
+    });
+}
+
+TEST_P(AdminServer, ClosesUnderItsClients) {
+    std::vector<Client> clients;
+    with_server({}, [&](Server& server) {
+        for (int i = 0; i < 20; ++i) clients.emplace_back(server);
+        for (Client& client : clients) client.send("GET /op");
+    });
+    clients.clear();  // run() came back: no connection was left
+}
+
+}  // namespace
+}  // namespace sluice::admin
