@@ -45,10 +45,13 @@ std::string print(const char* format, Args... args) {
 
 // 1234567 as 1,234,567.
 std::string count(double value) {
-    std::string digits = print("%.0f", value);
-    for (std::ptrdiff_t i = std::ptrdiff_t(digits.size()) - 3; i > 0; i -= 3)
-        digits.insert(std::size_t(i), ",");
-    return digits;
+    const std::string digits = print("%.0f", value);
+    std::string grouped;
+    for (std::size_t i = 0; i < digits.size(); ++i) {
+        if (i > 0 && (digits.size() - i) % 3 == 0) grouped += ',';
+        grouped += digits[i];
+    }
+    return grouped;
 }
 
 std::string bytes(double value) {
