@@ -35,7 +35,7 @@ std::string_view write_problem(Reply reply, std::string_view detail, std::span<c
 inline constexpr std::string_view kOverloaded =
     "HTTP/1.1 503 Service Unavailable\r\n"
     "Content-Type: application/problem+json\r\n"
-    "Content-Length: 99\r\n"
+    "Content-Length: 97\r\n"
     "Retry-After: 1\r\n"
     "Connection: close\r\n"
     "\r\n"
