@@ -35,13 +35,13 @@ enum class FieldId : std::uint8_t {
     // Who asks, and through whom.
     forwarded,
     via,
-    x_forwarded,  // X-Forwarded-Port, -Server, … and X-Real-IP: no value of ours, but a client must not set
-                  // them
+    x_forwarded,  // X-Forwarded-Port, -Server, … and X-Real-IP: a client must not set them either
     x_forwarded_for,
     x_forwarded_host,
     x_forwarded_proto,
     x_request_id,
-    lookalike,  // one of ours with `_` for `-`, which CGI-like gateways take for the same: never passed on
+    lookalike,  // one of ours with `_` for `-`, which CGI-like gateways do not tell apart: never sent
+                // upstream
     // What the limiter tells.
     ratelimit,
     ratelimit_policy,

@@ -10,7 +10,8 @@
 
 namespace sluice::http {
 
-/// Fields that never go on as they came: those of the connection, and those that are always written anew.
+/// Fields that never go on as they came: those of the connection, and the length, which is always written
+/// anew.
 inline constexpr FieldSet kNotCopied{
     FieldId::connection,
     FieldId::http2_settings,
@@ -23,7 +24,6 @@ inline constexpr FieldSet kNotCopied{
     FieldId::transfer_encoding,
     FieldId::upgrade,
     FieldId::content_length,
-    FieldId::lookalike,
 };
 
 /// Fields by which a client could pass for another. They go upstream only from a trusted peer.

@@ -57,11 +57,13 @@ class HeadScan {
 
 /// Bytes of the head once it is complete, and `head` is filled; 0: more is needed. On a refusal `head` may be
 /// filled in part, so far as it helps a log: method_text and target are either empty or right.
+/// REQUIRES: `head` is as it was made; nothing of it is cleared here.
 std::expected<std::size_t, Refusal> read_request_head(std::string_view bytes, HeadScan& scan,
                                                       const HeadLimits& limits, RequestHead& head);
 
-/// The same for an answer to a request made with `method`, which decides whether a body follows.
-/// limits.body is not looked at. Refusal::status is of no meaning here.
+/// The same for an answer to a request made with `method`, which decides whether a body follows. The answer
+/// after an interim one needs a HeadScan and a ResponseHead of its own. limits.body is not looked at.
+/// Refusal::status is of no meaning here.
 std::expected<std::size_t, Refusal> read_response_head(std::string_view bytes, HeadScan& scan,
                                                        const HeadLimits& limits, Method method,
                                                        ResponseHead& head);

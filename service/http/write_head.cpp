@@ -12,7 +12,7 @@ constexpr std::string_view kVia11 = "Via: 1.1 sluice\r\n";
 constexpr std::string_view kVia10 = "Via: 1.0 sluice\r\n";
 
 // What write_request_head writes itself, whoever asks.
-constexpr FieldSet kOfRequest = kNotCopied | FieldSet{FieldId::host, FieldId::expect};
+constexpr FieldSet kOfRequest = kNotCopied | FieldSet{FieldId::host, FieldId::expect, FieldId::lookalike};
 constexpr FieldSet kOfTrusted = kOfRequest | FieldSet{FieldId::x_forwarded_for};
 constexpr FieldSet kOfUntrusted = kOfRequest | kForwarding;
 

@@ -161,6 +161,11 @@ TEST(WriteResponseHead, DropsWhatItIsTold) {
               "HTTP/1.1 200 OK\r\nX-RateLimit-Limit: 1\r\nContent-Length: 0\r\n\r\n");
 }
 
+TEST(WriteResponseHead, UnderscoresAreTheUpstreamsOwnBusiness) {
+    EXPECT_EQ(response("HTTP/1.1 200 OK\r\nX_Request_Id: a\r\n\r\n", {.framing = Framing::chunked()}),
+              "HTTP/1.1 200 OK\r\nX_Request_Id: a\r\nTransfer-Encoding: chunked\r\n\r\n");
+}
+
 TEST(WriteResponseHead, ConnectionIsToldWhereTheVersionDoesNot) {
     const auto tail = [](const ClientResponse& with) {
         const std::string text = response("HTTP/1.1 200 OK\r\nContent-Length: 0\r\n\r\n", with);
