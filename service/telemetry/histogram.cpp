@@ -62,6 +62,14 @@ void LatencyHistogram::merge(const LatencyHistogram& other) noexcept {
     sum_ns_ += other.sum_ns_;
 }
 
+LatencyHistogram LatencyHistogram::since(const LatencyHistogram& earlier) const noexcept {
+    LatencyHistogram window;
+    for (std::size_t i = 0; i < buckets_.size(); ++i) window.buckets_[i] = buckets_[i] - earlier.buckets_[i];
+    window.count_ = count_ - earlier.count_;
+    window.sum_ns_ = sum_ns_ - earlier.sum_ns_;
+    return window;
+}
+
 nanoseconds LatencyHistogram::quantile(double q) const noexcept {
     if (count_ == 0) return nanoseconds::zero();
     const double share = std::ceil(q * static_cast<double>(count_));

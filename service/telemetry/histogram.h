@@ -40,6 +40,9 @@ class LatencyHistogram {
     void merge(const LatencyShard& shard) noexcept;
     void merge(const LatencyHistogram& other) noexcept;
 
+    /// What was recorded after `earlier` was merged: a window. REQUIRES: both are of the same shards.
+    LatencyHistogram since(const LatencyHistogram& earlier) const noexcept;
+
     std::uint64_t count() const noexcept { return count_; }
     std::chrono::nanoseconds sum() const noexcept { return std::chrono::nanoseconds(sum_ns_); }
 

@@ -77,6 +77,18 @@ TEST(LatencyHistogram, OfNothingIsZero) {
     EXPECT_EQ(LatencyHistogram().count_up_to(1h), 0U);
 }
 
+TEST(LatencyHistogram, AWindowHoldsOnlyWhatCameLater) {
+    LatencyShard shard;
+    for (int i = 0; i < 100; ++i) shard.record(Adder(true), 1ms);
+    const LatencyHistogram before = merged(shard);
+    shard.record(Adder(true), 50ms);
+    const LatencyHistogram window = merged(shard).since(before);
+    EXPECT_EQ(window.count(), 1U);
+    EXPECT_EQ(window.sum(), 50ms);
+    EXPECT_GT(window.quantile(0.5), 45ms);
+    EXPECT_EQ(merged(shard).since(merged(shard)).quantile(0.99), 0ns);
+}
+
 TEST(LatencyHistogram, MergesTheShardsOfAllWorkers) {
     LatencyShard one, two;
     one.record(Adder(true), 1ms);
