@@ -3,9 +3,9 @@
 #include <charconv>
 #include <variant>
 
-#include <nlohmann/json.hpp>
-
-#include "service/admin/stats.h"
+#include "service/admin/dashboard.h"
+#include "service/admin/events.h"
+#include "service/admin/stats_json.h"
 
 namespace sluice::admin {
 namespace {
@@ -66,9 +66,9 @@ Response reload(const Sources& sources) {
     const ReloadErrors errors = sources.reload();
     if (errors.empty()) return json("{\"reloaded\": true}\n");
     Response refusal = problem(422, "the file does not validate; nothing was changed");
-    auto body = nlohmann::ordered_json::parse(refusal.body);
+    Json body = Json::parse(refusal.body);
     body["errors"] = errors;
-    refusal.body = body.dump(2, ' ', false, nlohmann::ordered_json::error_handler_t::replace) + "\n";
+    refusal.body = text_of(body);
     return refusal;
 }
 
@@ -92,6 +92,8 @@ std::vector<Route> api(const Sources& sources) {
          }},
         {"GET", "/config",
          [s](const Request&) { return s->config ? json(s->config()) : missing("the configuration"); }},
+        {"GET", "/", [](const Request&) { return dashboard(); }},
+        {"GET", "/events", [s](const Request&) { return events(*s); }},
         {"POST", "/reload", [s](const Request&) { return reload(*s); }},
     };
 }

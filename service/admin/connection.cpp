@@ -143,11 +143,22 @@ bool Server::Connection::send_stream(const Response& response) {
     std::string start = "HTTP/1.1 200 OK\r\nContent-Type: " + response.content_type +
                         "\r\nConnection: close\r\n" + field_lines(response) + "\r\n";
     if (!send_bytes(start)) return false;
-    response.stream([this](std::string_view piece) {
-        stream_.write_deadline(runtime::now() + options_.send);
-        return send_bytes(piece);
-    });
+    response.stream({.send =
+                         [this](std::string_view piece) {
+                             stream_.write_deadline(runtime::now() + options_.send);
+                             return send_bytes(piece);
+                         },
+                     .wait_until = [this](runtime::Time when) { return wait_until(when); }});
     return false;
+}
+
+// Waits by reading, so that it hears at once when the client leaves or cancel() is called. What the client
+// sends meanwhile is read over: nothing follows a streamed answer.
+bool Server::Connection::wait_until(runtime::Time when) {
+    runtime::error_code error;
+    stream_.read_deadline(when);
+    while (!error) stream_.read_some(boost::asio::buffer(bytes_.get(), kBufferBytes), error);
+    return error == boost::asio::error::timed_out;
 }
 
 bool Server::Connection::send_bytes(std::string_view bytes) {

@@ -8,6 +8,7 @@
 #include <utility>
 #include <vector>
 
+#include "runtime/time.h"
 #include "service/http/fields.h"
 
 namespace sluice::admin {
@@ -30,8 +31,13 @@ struct Request {
     std::optional<std::string> parameter(std::string_view name) const;
 };
 
-/// Sends one more piece of a streamed answer; false: the client is gone.
-using SendPiece = std::function<bool(std::string_view piece)>;
+/// The client of a streamed answer, for as long as its handler runs. Either says false when the client is
+/// gone, or the server closes: then the handler returns.
+struct Stream {
+    std::function<bool(std::string_view piece)> send;
+    /// Parks until `when`.
+    std::function<bool(runtime::Time when)> wait_until;
+};
 
 struct Response {
     unsigned status = 200;
@@ -39,8 +45,8 @@ struct Response {
     std::string body;
     std::vector<std::pair<std::string, std::string>> fields = {};
 
-    /// Instead of a body: called with a way to send pieces, until it returns. The connection ends with it.
-    std::function<void(const SendPiece& send)> stream = {};
+    /// Instead of a body: called once, and the connection ends with it.
+    std::function<void(const Stream& stream)> stream = {};
 };
 
 /// An answer that says what went wrong (RFC 9457, as the proxy's own).

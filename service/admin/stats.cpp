@@ -2,15 +2,13 @@
 
 #include <array>
 
-#include <nlohmann/json.hpp>
-
 #include "runtime/blocking.h"
+#include "service/admin/stats_json.h"
 #include "service/telemetry/line_writer.h"
 
 namespace sluice::admin {
 namespace {
 
-using Json = nlohmann::ordered_json;  // as the contract writes it, from the whole to the parts
 using telemetry::UpstreamFailure;
 using telemetry::Verdict;
 
@@ -38,17 +36,10 @@ Json requests(const telemetry::Totals& totals) {
             {"by_status", std::move(by_status)}};
 }
 
-Json quantiles(const telemetry::LatencyHistogram& histogram) {
-    return {{"p50", seconds(histogram.quantile(0.5))},
-            {"p90", seconds(histogram.quantile(0.9))},
-            {"p99", seconds(histogram.quantile(0.99))},
-            {"p999", seconds(histogram.quantile(0.999))}};
-}
-
 Json latency(const telemetry::Totals& totals) {
-    Json all = quantiles(totals.latency());
-    all["forwarded"] = quantiles(totals.forwarded);
-    all["own"] = quantiles(totals.own);
+    Json all = json_of_quantiles(totals.latency());
+    all["forwarded"] = json_of_quantiles(totals.forwarded);
+    all["own"] = json_of_quantiles(totals.own);
     return all;
 }
 
@@ -160,9 +151,9 @@ Stats collect(const Sources& sources) {
             .process = runtime::blocking(read_process_figures)};
 }
 
-std::string to_json(const Stats& stats) {
+Json json_of(const Stats& stats) {
     const telemetry::Totals& totals = stats.totals;
-    const Json json = {
+    return {
         {"version", stats.version},
         {"uptime_seconds", seconds(stats.uptime)},
         {"ready", stats.ready},
@@ -182,9 +173,21 @@ std::string to_json(const Stats& stats) {
         {"access_log", {{"lines", stats.access_log.lines}, {"dropped", stats.access_log.dropped}}},
         {"process", process(stats.process)},
     };
-    // Names come from the configuration, keys from requests: what is not UTF-8 is replaced, never thrown
-    // about.
-    return json.dump(2, ' ', false, Json::error_handler_t::replace) + "\n";
+}
+
+Json json_of_quantiles(const telemetry::LatencyHistogram& histogram) {
+    return {{"p50", seconds(histogram.quantile(0.5))},
+            {"p90", seconds(histogram.quantile(0.9))},
+            {"p99", seconds(histogram.quantile(0.99))},
+            {"p999", seconds(histogram.quantile(0.999))}};
+}
+
+std::string text_of(const Json& json, int indent) {
+    return json.dump(indent, ' ', false, Json::error_handler_t::replace) + "\n";
+}
+
+std::string to_json(const Stats& stats) {
+    return text_of(json_of(stats));
 }
 
 std::string to_json(const ClientList& list, std::chrono::system_clock::time_point now) {
@@ -200,7 +203,7 @@ std::string to_json(const ClientList& list, std::chrono::system_clock::time_poin
                             client.banned_for ? Json(timestamp(now + *client.banned_for)) : Json(nullptr)}});
     }
     const Json json = {{"clients", std::move(clients)}, {"total", list.total}};
-    return json.dump(2, ' ', false, Json::error_handler_t::replace) + "\n";
+    return text_of(json);
 }
 
 }  // namespace sluice::admin

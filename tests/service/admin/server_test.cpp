@@ -71,7 +71,9 @@ class Client {
 
 class AdminServer : public ::testing::TestWithParam<unsigned> {
   protected:
-    // Runs `test(server)` in a task, beside a server with these routes. Ends when all connections have.
+    // Runs `test(server)` in a task, beside a server with these routes, and then closes the server, which
+    // ends when all connections have. `test(server, finish)` does that itself, while it has streams: they are
+    // not to outlive run().
     template <class Test>
     void with_server(Server::Options options, Test test) {
         runtime::Scheduler scheduler({.workers = GetParam()});
@@ -86,9 +88,18 @@ class AdminServer : public ::testing::TestWithParam<unsigned> {
                 server.run();
                 ended.send(true);
             });
-            test(server);
-            server.close();
-            ended.receive();
+            bool finished = false;
+            const auto finish = [&] {
+                if (std::exchange(finished, true)) return;
+                server.close();
+                ended.receive();
+            };
+            if constexpr (std::invocable<Test, Server&>) {
+                test(server);
+            } else {
+                test(server, finish);
+            }
+            finish();
         });
     }
 
@@ -103,13 +114,20 @@ class AdminServer : public ::testing::TestWithParam<unsigned> {
                  [](const Request& request) { return Response{.body = "<" + request.body + ">"}; }},
                 {"GET", "/throw",
                  [](const Request&) -> Response { throw std::runtime_error("broken \"inside\""); }},
-                {"GET", "/stream", [](const Request&) {
-                     return Response{
-                         .content_type = "text/event-stream", .stream = [](const SendPiece& send) {
-                             for (int i = 0; i < 3 && send("data: " + std::to_string(i) + "\n\n"); ++i) {
-                                 runtime::this_task::yield();
-                             }
-                         }};
+                {"GET", "/stream",
+                 [](const Request&) {
+                     return Response{.content_type = "text/event-stream", .stream = [](const Stream& stream) {
+                                         for (int i = 0; i < 3; ++i) {
+                                             EXPECT_TRUE(stream.send("data: " + std::to_string(i) + "\n\n"));
+                                             EXPECT_TRUE(stream.wait_until(runtime::now() + 1ms));
+                                         }
+                                     }};
+                 }},
+                {"GET", "/endless", [](const Request&) {
+                     return Response{.stream = [](const Stream& stream) {
+                         stream.send("begun\n");
+                         EXPECT_FALSE(stream.wait_until(runtime::now() + kPatience));
+                     }};
                  }}};
     }
 };
@@ -260,6 +278,25 @@ TEST_P(AdminServer, StreamsPiecesUntilTheHandlerEnds) {
     });
 }
 
+TEST_P(AdminServer, AStreamHearsAtOnceThatItsClientLeft) {
+    with_server({}, [](Server& server) {
+        Client client(server);
+        client.send("GET /endless HTTP/1.1\r\nHost: a\r\n\r\n");
+        EXPECT_THAT(client.read_until("begun\n"), StartsWith("HTTP/1.1 200 "));
+        client.finish();
+        EXPECT_EQ(client.read_all(), "");
+    });
+}
+
+TEST_P(AdminServer, AStreamEndsWhenTheServerCloses) {
+    with_server({}, [](Server& server, auto finish) {
+        Client client(server);
+        client.send("GET /endless HTTP/1.1\r\nHost: a\r\n\r\n");
+        client.read_until("begun\n");
+        finish();  // comes back long before the stream's own time
+    });
+}
+
 TEST_P(AdminServer, TurnsAwayWhoComesBeyondItsConnections) {
     with_server({.connections_max = 2}, [](Server& server) {
         Client one(server), two(server);
@@ -284,12 +321,12 @@ TEST_P(AdminServer, GivesUpOnClientsThatStandStill) {
 }
 
 TEST_P(AdminServer, ClosesUnderItsClients) {
-    std::vector<Client> clients;
-    with_server({}, [&](Server& server) {
+    with_server({}, [](Server& server, auto finish) {
+        std::vector<Client> clients;
         for (int i = 0; i < 20; ++i) clients.emplace_back(server);
         for (Client& client : clients) client.send("GET /op");
+        finish();
     });
-    clients.clear();  // run() came back: no connection was left
 }
 
 }  // namespace
