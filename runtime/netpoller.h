@@ -111,6 +111,12 @@ class alignas(64) PollSlot {
     // cancelled() tells whether cancel() was called in this use of the slot.
     bool cancelled() const { return cancelled_.load(std::memory_order_acquire); }
 
+    // hung_up() tells whether nothing can be sent any more: a reset, an error, both directions ended, or
+    // cancel(). The peer's end of sending alone is no hang-up.
+    bool hung_up() const {
+        return half_of(Half::write).ended.load(std::memory_order_acquire) || cancelled();
+    }
+
     int descriptor() const { return descriptor_; }
 
   private:

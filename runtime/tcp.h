@@ -96,6 +96,10 @@ class TcpStream {
     // means stale.
     bool has_unread_event() const;
 
+    // hung_up() tells, without a system call, whether the peer has reset the connection or cancel() was
+    // called: what is written goes nowhere. A peer that only ended its own direction has not hung up.
+    bool hung_up() const { return slot_ == nullptr || slot_->hung_up(); }
+
     // doze() hands the stream to the netpoller, so that an idle connection holds no task and no stack. When
     // it becomes readable (or ends, or fails), when `deadline` passes or when rouse() is called, whichever is
     // first, a new task runs dormant.wake(dormant, reason), once. Returns false, with nothing armed, when it
