@@ -1,0 +1,72 @@
+#include "service/limit/client_key.h"
+
+#include <algorithm>
+
+#include <arpa/inet.h>
+
+namespace sluice::limit {
+
+namespace {
+
+constexpr Address kMapped = {0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0xff, 0xff};
+constexpr unsigned kMappedBits = 96;
+
+Address under_prefix(Address address, unsigned bits) {
+    for (std::size_t i = 0; i < address.size(); ++i) {
+        const unsigned here = bits > 8 * i ? std::min<unsigned>(8, bits - 8 * static_cast<unsigned>(i)) : 0;
+        address[i] &= static_cast<std::uint8_t>(0xff00 >> here);
+    }
+    return address;
+}
+
+}  // namespace
+
+bool is_ipv4(const Address& address) {
+    return std::memcmp(address.data(), kMapped.data(), 12) == 0;
+}
+
+std::size_t to_chars(const Address& address, char* room) {
+    const bool v4 = is_ipv4(address);
+    inet_ntop(v4 ? AF_INET : AF_INET6, address.data() + (v4 ? 12 : 0), room, INET6_ADDRSTRLEN);
+    return std::strlen(room);
+}
+
+std::string to_string(const Address& address) {
+    char room[INET6_ADDRSTRLEN];
+    return std::string(room, to_chars(address, room));
+}
+
+bool parse_address(std::string_view text, Address& address) {
+    char terminated[INET6_ADDRSTRLEN + 1];
+    if (text.empty() || text.size() >= sizeof terminated) return false;
+    *std::copy(text.begin(), text.end(), terminated) = '\0';
+    Address parsed = kMapped;
+    if (inet_pton(AF_INET, terminated, parsed.data() + 12) != 1 &&
+        inet_pton(AF_INET6, terminated, parsed.data()) != 1)
+        return false;
+    address = parsed;
+    return true;
+}
+
+ClientKey ClientKey::of_address(const Address& address, Prefixes prefixes) {
+    ClientKey key;
+    key.bytes_ = under_prefix(address, is_ipv4(address) ? kMappedBits + prefixes.ipv4 : prefixes.ipv6);
+    // Multicast is nobody's address; should it come nevertheless, it must not pass for a digest.
+    if (key.bytes_[0] == 0xff) key.bytes_[0] = 0xfe;
+    return key;
+}
+
+ClientKey ClientKey::of_digest(std::uint64_t high, std::uint64_t low) {
+    ClientKey key;
+    std::memcpy(key.bytes_.data(), &high, sizeof high);
+    std::memcpy(key.bytes_.data() + 8, &low, sizeof low);
+    key.bytes_[0] = 0xff;
+    return key;
+}
+
+ClientKey ClientKey::block() const {
+    if (!is_address()) return of_digest(~std::uint64_t{0}, ~std::uint64_t{0});
+    return of_address(bytes_, {16, 32});
+}
+
+}  // namespace sluice::limit

@@ -1,0 +1,129 @@
+#pragma once
+
+// The clients that limits remember: a bounded hash table from (client, limit) to the state of that client's
+// bucket.
+//
+// Sharded; each shard is open-addressed with linear probing under a spin lock that is held for one decision
+// (some 30 ns) or one slice of a sweep, never across a park. Keys are hashed with a random key of this
+// process, so that no client can choose to collide. An entry is 40 bytes; a full table is filled to at least
+// 0.83, so a client costs 48.
+//
+// Two promises. Forgetting never gives quota back: what leaves the table owes nothing. A flood of keys
+// neither gives quota back nor grows the table beyond its bound: when it is full and every neighbour still
+// owes, new keys share one bucket for each limit and block of addresses (ClientKey::block) until there is
+// room.
+//
+// Any thread may call any function at any time; none allocates but when a shard grows.
+
+#include <array>
+#include <atomic>
+#include <cstddef>
+#include <cstdint>
+#include <functional>
+#include <memory>
+#include <optional>
+#include <vector>
+
+#include "service/limit/client_key.h"
+#include "service/limit/gcra.h"
+
+namespace sluice::limit {
+
+/// Which limit an entry belongs to. Stable over reloads for as long as name, key and algorithm are.
+using LimitId = std::uint8_t;
+inline constexpr std::size_t kLimitsMax = 250;
+
+struct ClientTableStats {
+    std::uint64_t tracked = 0;
+    std::uint64_t max = 0;
+    std::uint64_t evicted_idle = 0;  // by the janitor
+    std::uint64_t evicted_full = 0;  // made room for another, owing nothing
+    std::uint64_t shared = 0;        // decisions made on a shared bucket, since the table was full
+    std::uint64_t bytes = 0;         // memory of the table
+};
+
+/// One entry as a listing shows it.
+struct ClientRecord {
+    ClientKey key;
+    LimitId limit = 0;
+    Bucket::State state;
+    std::uint32_t allowed = 0;
+    std::uint32_t denied = 0;
+    std::uint32_t last_seen = 0;  // seconds on the table's clock
+};
+
+class ClientTable {
+  public:
+    explicit ClientTable(std::uint64_t max, std::uint64_t seed = 0 /* 0: random */);
+    ~ClientTable();
+    ClientTable(const ClientTable&) = delete;
+
+    /// Decides: takes `cost` tokens of the client's bucket if they are there. Counts the answer for listings.
+    Bucket::Answer take(const ClientKey& key, LimitId limit, const Bucket& bucket, std::uint64_t cost,
+                        Nanos now);
+    /// Undoes an admitted take.
+    void give_back(const ClientKey& key, LimitId limit, const Bucket& bucket, std::uint64_t cost);
+    /// What take() would answer; spends and creates nothing.
+    Bucket::Answer peek(const ClientKey& key, LimitId limit, const Bucket& bucket, std::uint64_t cost,
+                        Nanos now) const;
+
+    std::optional<ClientRecord> find(const ClientKey& key, LimitId limit) const;
+    /// Forgets the client under that limit; its next request starts with a full bucket. False: it was not
+    /// known.
+    bool erase(const ClientKey& key, LimitId limit);
+
+    /// One slice of a sweep: looks at some `entries` places and removes clients not seen for `idle` that owe
+    /// nothing. Returns where to go on, or nullopt after the last place. No lock is held longer than for 32
+    /// places.
+    struct Cursor {
+        std::size_t shard = 0;
+        std::size_t place = 0;
+    };
+    std::optional<Cursor> sweep(Cursor from, std::size_t entries, Nanos idle, Nanos now,
+                                std::uint64_t& removed);
+
+    /// Calls visit(record) for every entry, shard by shard under its lock: `visit` must neither park nor call
+    /// back.
+    void each(const std::function<void(const ClientRecord&)>& visit) const;
+
+    /// Entries under one limit.
+    std::uint64_t clients(LimitId limit) const { return by_limit_[limit].load(std::memory_order_relaxed); }
+    ClientTableStats stats() const;
+    /// A reload. A table that holds more than that shrinks as its clients leave.
+    void set_max(std::uint64_t max) { max_.store(max, std::memory_order_relaxed); }
+
+    static std::uint32_t seconds(Nanos now) {
+        return static_cast<std::uint32_t>(now / 1'000'000'000) & 0xffffff;
+    }
+
+  private:
+    struct Entry;
+    struct Shard;
+    struct SharedBucket;
+
+    std::uint64_t hash(const ClientKey& key, LimitId limit) const;
+    Shard& shard_of(std::uint64_t hash) const;
+    Entry* claim(Shard& shard, std::uint64_t hash, const ClientKey& key, LimitId limit, Nanos now);
+    bool reserve();
+    bool evict_near(Shard& shard, std::size_t place, Nanos now);
+    void remove(Shard& shard, std::size_t place);
+    void grow(Shard& shard);
+    SharedBucket& shared_bucket(const ClientKey& key, LimitId limit) const;
+
+    // Fixed.
+    const std::array<std::uint64_t, 2> secret_;
+    std::size_t shard_bits_;
+    std::unique_ptr<Shard[]> shards_;
+    std::unique_ptr<SharedBucket[]> shared_buckets_;
+
+    // Any thread.
+    std::atomic<std::uint64_t> max_;
+    std::atomic<std::uint64_t> size_{0};
+    std::atomic<std::uint64_t> bytes_{0};
+    std::atomic<std::uint64_t> evicted_idle_{0};
+    std::atomic<std::uint64_t> evicted_full_{0};
+    std::atomic<std::uint64_t> shared_{0};
+    std::array<std::atomic<std::uint32_t>, kLimitsMax> by_limit_{};
+};
+
+}  // namespace sluice::limit

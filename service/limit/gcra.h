@@ -1,0 +1,70 @@
+#pragma once
+
+// The token bucket as GCRA, the generic cell rate algorithm (ITU-T I.371): one time per client, the
+// theoretical arrival time (TAT) at which its bucket would be full again. A bucket of `burst` tokens that
+// refills at count/per admits exactly the requests that x/time/rate's limiter would.
+//
+// Exact: the emission interval per/count is a fraction, and the TAT carries its remainder along, so that a
+// million steps at 3/s drift by nothing. Plain data and arithmetic: no clock, no lock; `now` is an argument.
+
+#include <chrono>
+#include <cstdint>
+
+namespace sluice::limit {
+
+/// Nanoseconds on the steady clock.
+using Nanos = std::int64_t;
+
+/// A rate and a burst, made ready for arithmetic.
+class Bucket {
+  public:
+    /// `count` tokens each `per`, at most `burst` at once. REQUIRES: count, per and burst are positive;
+    /// count < 2^32; burst × per / count is below 146 years.
+    Bucket(std::uint64_t count, std::chrono::nanoseconds per, std::uint64_t burst);
+
+    /// The state of one client under one limit. Zero is a full bucket.
+    struct State {
+        Nanos tat = 0;               // whole nanoseconds …
+        std::uint32_t fraction = 0;  // … and this many denominators of one more
+        bool operator==(const State&) const = default;
+    };
+
+    struct Answer {
+        bool admitted = false;
+        std::uint64_t remaining = 0;  // whole tokens left
+        Nanos retry_after = 0;  // when refused: a request of the same cost that waits this long is admitted
+        Nanos next_token = 0;   // until one more token is there than now; 0: the bucket is full
+    };
+
+    /// Takes `cost` tokens if they are there, else changes nothing.
+    Answer take(State& state, std::uint64_t cost, Nanos now) const;
+    /// What take() would answer.
+    Answer peek(State state, std::uint64_t cost, Nanos now) const { return take(state, cost, now); }
+    /// Undoes an admitted take of the same cost.
+    void give_back(State& state, std::uint64_t cost) const;
+
+    /// Whether a client in this state would be better off forgotten.
+    static bool owes(const State& state, Nanos now) { return state.tat + (state.fraction > 0) > now; }
+
+    std::uint64_t burst() const { return burst_; }
+    /// How long an empty bucket takes to fill, in whole seconds, rounded up: `w` of RateLimit-Policy.
+    std::uint64_t window_seconds() const;
+
+  private:
+    __extension__ using Wide = unsigned __int128;
+
+    State plus(State state, std::uint64_t tokens) const;
+    std::uint64_t tokens_between(const State& from, Nanos to_whole, std::uint32_t to_fraction) const;
+
+    // The interval of one token is numerator_/denominator_ ns, in lowest terms.
+    std::uint64_t numerator_;
+    std::uint32_t denominator_;
+    std::uint64_t interval_whole_;
+    std::uint32_t interval_fraction_;
+    std::uint64_t burst_;
+    // burst_ intervals.
+    Nanos depth_whole_;
+    std::uint32_t depth_fraction_;
+};
+
+}  // namespace sluice::limit

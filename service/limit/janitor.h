@@ -1,0 +1,53 @@
+#pragma once
+
+// The janitor: a task like any other that wakes every `sweep_every` and removes the clients that were not
+// seen for `idle_after` and owe nothing. It works in slices of some 20 µs and yields between them; a request
+// waits at most for the 32 places that a slice looks at under one lock.
+
+#include <atomic>
+#include <cstdint>
+
+#include "runtime/semaphore.h"
+#include "runtime/time.h"
+#include "service/limit/client_table.h"
+
+namespace sluice::limit {
+
+class Janitor {
+  public:
+    struct Settings {
+        runtime::Duration idle_after;
+        runtime::Duration sweep_every;
+    };
+
+    Janitor(ClientTable& table, Settings settings) : table_(table) { configure(settings); }
+
+    /// The body of its task: sweeps until stop().
+    void run();
+    /// Any thread. run() returns soon.
+    void stop() { stop_.release(); }
+    /// A reload: holds from the next sweep on.
+    void configure(Settings settings);
+
+    struct Stats {
+        std::uint64_t sweeps = 0;
+        std::uint64_t removed = 0;
+        runtime::Duration last_sweep{};     // from its beginning to its end, pauses included
+        runtime::Duration longest_pause{};  // the longest slice ever
+        runtime::Time next{};
+    };
+    Stats stats() const;
+
+  private:
+    void sweep();
+
+    ClientTable& table_;
+    runtime::Semaphore stop_{0};
+
+    // Written by configure() and by the task, read by anyone.
+    std::atomic<std::int64_t> idle_after_{0}, sweep_every_{0};
+    std::atomic<std::uint64_t> sweeps_{0}, removed_{0};
+    std::atomic<std::int64_t> last_sweep_{0}, longest_pause_{0}, next_{0};
+};
+
+}  // namespace sluice::limit

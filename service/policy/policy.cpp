@@ -1,0 +1,103 @@
+#include "service/policy/policy.h"
+
+#include <algorithm>
+#include <charconv>
+#include <random>
+#include <stdexcept>
+
+#include "runtime/check.h"
+
+namespace sluice::policy {
+
+namespace {
+
+/// What must stay the same for a limit's counts to go on.
+std::string identity(const config::Limit& limit) {
+    std::string text = limit.name + '\n' + std::to_string(static_cast<int>(limit.algorithm));
+    for (const auto& part : limit.key) text += '\n' + std::to_string(static_cast<int>(part.kind)) + part.name;
+    return text;
+}
+
+/// A name as a structured field's string (RFC 9651 §3.3.3). Names are printable ASCII, or their other bytes
+/// are dropped.
+std::string quoted(std::string_view name) {
+    std::string text = "\"";
+    for (char c : name) {
+        if (c < 0x20 || c > 0x7e) continue;
+        if (c == '"' || c == '\\') text += '\\';
+        text += c;
+    }
+    return text + '"';
+}
+
+std::size_t upstream_index(const config::Config& config, const config::Route& route) {
+    if (route.respond) return Route::kResponds;
+    const auto found = std::ranges::find(config.upstreams, route.upstream, &config::Upstream::name);
+    SLUICE_CHECK(found != config.upstreams.end(), "a validated route names an upstream");
+    return static_cast<std::size_t>(found - config.upstreams.begin());
+}
+
+}  // namespace
+
+limit::DigestSecret Ledger::random_secret() {
+    std::random_device device;
+    const auto word = [&] { return std::uint64_t{device()} << 32 | device(); };
+    return {word(), word()};
+}
+
+Ledger::Account Ledger::account(const config::Limit& limit) {
+    const std::string key = identity(limit);
+    if (const auto known = accounts_.find(key); known != accounts_.end()) return known->second;
+    if (accounts_.size() >= limit::kLimitsMax)
+        throw std::length_error("more than 250 limits over all reloads; restart to start anew");
+    Account account{static_cast<limit::LimitId>(accounts_.size()),
+                    std::make_shared<telemetry::LimitCounters>(workers_)};
+    return accounts_.emplace(key, account).first->second;
+}
+
+Limit::Limit(const config::Limit& limit, const config::Client& client, Ledger& ledger)
+    : settings(limit),
+      match(limit.match),
+      key(limit, client, ledger.secret()),
+      bucket(limit.rate.count, limit.rate.per, limit.burst),
+      account(ledger.account(limit)),
+      policy_item(quoted(limit.name) + ";q=" + std::to_string(limit.burst) +
+                  ";w=" + std::to_string(bucket.window_seconds())),
+      shadow(limit.mode == config::Mode::shadow) {}
+
+std::uint64_t Limit::cost(const http::RequestHead& head) const {
+    const config::Cost& cost = settings.cost;
+    if (!cost.by_method.empty()) {
+        for (const auto& [method, value] : cost.by_method)
+            if (method == head.method_text) return value;
+        return 1;
+    }
+    if (cost.header.empty()) return cost.fixed;
+    const http::Field* field = head.fields.find(cost.header);
+    std::uint64_t value = 0;
+    if (!field) return cost.fixed;
+    const char* end = field->value.data() + field->value.size();
+    const auto parsed = std::from_chars(field->value.data(), end, value);
+    // What is no number costs the most: a client must not make itself cheap by nonsense.
+    if (parsed.ec != std::errc() || parsed.ptr != end || value > cost.max) return cost.max;
+    return value;
+}
+
+Policy::Policy(const config::Config& config, Ledger& ledger)
+    : trusted_(config.client.trusted_proxies),
+      allowed_(config.allow),
+      denied_(config.deny),
+      response_(config.response) {
+    for (const auto& route : config.routes)
+        routes_.push_back({Matcher(route.match), upstream_index(config, route), &route});
+    limits_.reserve(config.limits.size());
+    for (const auto& limit : config.limits) limits_.emplace_back(limit, config.client, ledger);
+}
+
+std::size_t Policy::route(const Request& request) const {
+    for (std::size_t i = 0; i < routes_.size(); ++i)
+        if (routes_[i].match.matches(request)) return i;
+    return kNoRoute;
+}
+
+}  // namespace sluice::policy

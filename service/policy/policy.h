@@ -1,0 +1,97 @@
+#pragma once
+
+// The rules of one configuration, compiled: routes, limits, networks. Immutable, shared by every request that
+// began while it was in force. Made anew by each reload; what a limit has counted lives in the Ledger, which
+// stays.
+
+#include <cstdint>
+#include <map>
+#include <memory>
+#include <string>
+#include <vector>
+
+#include "config/model.h"
+#include "service/limit/client_table.h"
+#include "service/policy/identify.h"
+#include "service/policy/key.h"
+#include "service/policy/matcher.h"
+#include "service/telemetry/counters.h"
+
+namespace sluice::policy {
+
+/// More limits than this on one configuration are refused: one request is charged under at most so many.
+inline constexpr std::size_t kLimitsMax = 32;
+
+/// What outlives a reload: the table of clients, and for each limit that keeps its name, key and algorithm,
+/// its id in the table and its counters. Used by the loader only, one load at a time, but for `table`.
+class Ledger {
+  public:
+    Ledger(std::uint64_t clients_max, unsigned workers) : table(clients_max), workers_(workers) {}
+
+    struct Account {
+        limit::LimitId id;
+        std::shared_ptr<telemetry::LimitCounters> counters;
+    };
+    /// The account of a limit, opened when it is new. Throws std::length_error when 250 have been.
+    Account account(const config::Limit& limit);
+
+    const limit::DigestSecret& secret() const { return secret_; }
+
+    limit::ClientTable table;
+
+  private:
+    const unsigned workers_;
+    const limit::DigestSecret secret_ = random_secret();
+    std::map<std::string, Account> accounts_;
+
+    static limit::DigestSecret random_secret();
+};
+
+struct Limit {
+    Limit(const config::Limit& settings, const config::Client& client, Ledger& ledger);
+
+    /// What a request costs under this limit: 0 is free.
+    std::uint64_t cost(const http::RequestHead& head) const;
+
+    // Not const, so that a vector can hold them; a Policy hands out const ones only.
+    config::Limit settings;
+    Matcher match;
+    KeyMaker key;
+    limit::Bucket bucket;
+    Ledger::Account account;
+    std::string policy_item;  // of RateLimit-Policy: "per-ip";q=20;w=2
+    bool shadow;
+};
+
+struct Route {
+    Matcher match;
+    std::size_t upstream;  // index into Config::upstreams; npos when it responds itself
+    const config::Route* settings;
+
+    static constexpr std::size_t kResponds = ~std::size_t{0};
+};
+
+class Policy {
+  public:
+    /// `config` must outlive it: both live in one snapshot.
+    Policy(const config::Config& config, Ledger& ledger);
+
+    /// The index of the first route that matches; kNoRoute: 404.
+    std::size_t route(const Request& request) const;
+    static constexpr std::size_t kNoRoute = ~std::size_t{0};
+
+    const std::vector<Route>& routes() const { return routes_; }
+    const std::vector<Limit>& limits() const { return limits_; }
+    const Networks& trusted() const { return trusted_; }
+    const Networks& allowed() const { return allowed_; }
+    const Networks& denied() const { return denied_; }
+    const config::Response& response() const { return response_; }
+
+  private:
+    std::vector<Route> routes_;
+    std::vector<Limit> limits_;
+    const Networks trusted_, allowed_, denied_;
+    const config::Response& response_;
+};
+
+}  // namespace sluice::policy
