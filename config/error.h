@@ -14,7 +14,7 @@ struct Error {
     std::string pointer;  // RFC 6901; empty: the document
     std::string message;
 
-    /// FILE:LINE:COLUMN: /json/pointer: message
+    /// FILE:LINE:COLUMN: /json/pointer: message, without what is not known, on one line.
     std::string to_string() const;
     bool operator==(const Error&) const = default;
 };

@@ -273,8 +273,8 @@ struct Runtime {
 
 struct Config {
     std::vector<Listen> listen;
-    std::vector<Upstream> upstreams;  // "upstream" becomes one named "default"
-    std::vector<Route> routes;        // "upstream" without routes becomes one that matches everything
+    std::vector<Upstream> upstreams;  // in the order of their names; "upstream" is one named "default"
+    std::vector<Route> routes;        // "upstream" becomes one that matches everything, after the others
     Client client;
     std::vector<Cidr> allow;
     std::vector<Cidr> deny;

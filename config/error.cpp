@@ -1,0 +1,12 @@
+#include "config/error.h"
+
+namespace sluice::config {
+
+std::string Error::to_string() const {
+    std::string out = file;
+    if (line > 0) out += ":" + std::to_string(line) + ":" + std::to_string(column);
+    if (!pointer.empty()) out += ": " + pointer;
+    return out + ": " + message;
+}
+
+}  // namespace sluice::config

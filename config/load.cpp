@@ -1,0 +1,63 @@
+#include "config/load.h"
+
+#include <cerrno>
+#include <system_error>
+#include <utility>
+
+#include <fcntl.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#include "config/parse.h"
+
+namespace sluice::config {
+namespace {
+
+std::unexpected<Errors> about_the_file(const std::string& path, std::string message) {
+    return std::unexpected(Errors{{path, 0, 0, "", std::move(message)}});
+}
+
+std::string reason(int error) {
+    return std::generic_category().message(error);
+}
+
+class File {
+  public:
+    explicit File(const std::string& path) : descriptor_(::open(path.c_str(), O_RDONLY | O_CLOEXEC)) {}
+    ~File() {
+        if (descriptor_ >= 0) ::close(descriptor_);
+    }
+    File(const File&) = delete;
+    File& operator=(const File&) = delete;
+
+    bool is_open() const { return descriptor_ >= 0; }
+
+    // One byte more than parse() takes is enough to tell. 0, or errno.
+    int read_all(std::string& text) const {
+        while (text.size() <= kMaxFileBytes) {
+            char piece[64 * 1024];
+            const ssize_t count = ::read(descriptor_, piece, sizeof piece);
+            if (count == 0) return 0;
+            if (count < 0 && errno == EINTR) continue;
+            if (count < 0) return errno;
+            text.append(piece, static_cast<std::size_t>(count));
+        }
+        return 0;
+    }
+
+  private:
+    const int descriptor_;
+};
+
+}  // namespace
+
+std::expected<Config, Errors> load(const std::string& path, const Environment& environment,
+                                   const ExpressionJudge& judge) {
+    const File file(path);
+    if (!file.is_open()) return about_the_file(path, reason(errno));
+    std::string text;
+    if (const int error = file.read_all(text)) return about_the_file(path, reason(error));
+    return parse(text, path, environment, judge);
+}
+
+}  // namespace sluice::config

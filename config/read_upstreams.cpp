@@ -1,0 +1,115 @@
+// Where requests go: see sections.h.
+
+#include "config/address.h"
+#include "config/checks.h"
+#include "config/sections.h"
+
+namespace sluice::config {
+namespace {
+
+// As many as there are bits in the set of those that a request has tried.
+constexpr std::size_t kMaxServers = 64;
+
+constexpr std::string_view kHttps = "https://";
+
+void read_address(Reader& reader, const Value& value, std::string_view text, Address& out) {
+    if (auto address = parse_server_address(text)) {
+        out = *std::move(address);
+    } else {
+        reader.complain(value, address.error());
+    }
+}
+
+void read(Reader& reader, const Value& value, Address& out) {
+    if (is(reader, value, Node::Kind::string, "the address of a server, a string such as \"127.0.0.1:3000\""))
+        read_address(reader, value, value.node.text, out);
+}
+
+void read(Reader& reader, const Value& value, Server& out) {
+    if (value.node.kind != Node::Kind::object) {
+        read(reader, value, out.address);
+        return;
+    }
+    Object object(reader, value);
+    object.with("address", [&](Reader& r, const Value& v) { read(r, v, out.address); });
+    object.field("weight", out.weight, between(1, 1000));
+    object.field("backup", out.backup);
+    object.require("address", "\"127.0.0.1:3000\"");
+}
+
+void read_servers(Reader& reader, const Value& value, std::vector<Server>& out) {
+    if (!is(reader, value, Node::Kind::array, "an array of servers, such as [\"127.0.0.1:3000\"]")) return;
+    for (std::size_t i = 0; i < value.node.items.size(); ++i) read(reader, value.item(i), out.emplace_back());
+    if (out.empty()) reader.complain(value, "no server (such as \"127.0.0.1:3000\")");
+    if (out.size() > kMaxServers) reader.complain(value, "more than 64 servers");
+}
+
+void read(Reader& reader, const Value& value, UpstreamTls& out) {
+    Object object(reader, value);
+    object.field("verify", out.verify);
+    object.field("ca", out.ca, wrong_file);
+    object.field("server_name", out.server_name, wrong_host);
+}
+
+void read(Reader& reader, const Value& value, Health& out) {
+    Object object(reader, value);
+    object.field("path", out.path, wrong_path);
+    object.field("interval", out.interval);
+    object.field("timeout", out.timeout);
+    object.field("healthy_after", out.healthy_after, between(1, 1000));
+    object.field("unhealthy_after", out.unhealthy_after, between(1, 1000));
+}
+
+void read(Reader& reader, const Value& value, Eject& out) {
+    Object object(reader, value);
+    object.field("after", out.after, between(1, 1'000'000));
+    object.field("for", out.duration);
+}
+
+void read(Reader& reader, const Value& value, Upstream& out) {
+    Object object(reader, value);
+    object.with("servers", [&](Reader& r, const Value& v) { read_servers(r, v, out.servers); });
+    object.field("balance", out.balance);
+    object.with("tls", [&](Reader& r, const Value& v) { read(r, v, out.tls.emplace()); });
+    object.field("connect_timeout", out.connect_timeout);
+    object.field("response_timeout", out.response_timeout);
+    object.field("stall_timeout", out.stall_timeout);
+    object.field("idle_timeout", out.idle_timeout);
+    object.field("max_idle", out.max_idle, between(0, 1'000'000));
+    object.field("max_connections", out.max_connections, between(1, 1'000'000));
+    object.field("retries", out.retries, between(0, kMaxServers - 1));
+    object.with("health", [&](Reader& r, const Value& v) { read(r, v, out.health.emplace()); });
+    object.with("eject", [&](Reader& r, const Value& v) { read(r, v, out.eject.emplace()); });
+    object.require("servers", "[ \"127.0.0.1:3000\" ]");
+}
+
+}  // namespace
+
+void read_upstream_shorthand(Reader& reader, const Value& value, Upstream& out) {
+    out.name = "default";
+    std::string_view text = value.node.text;
+    if (!is(reader, value, Node::Kind::string,
+            "the address of a server, a string such as \"127.0.0.1:3000\""))
+        return;
+    if (text.starts_with(kHttps)) {
+        text.remove_prefix(kHttps.size());
+        out.tls.emplace();
+    }
+    read_address(reader, value, text, out.servers.emplace_back().address);
+}
+
+void read_upstreams(Reader& reader, const Value& value, std::vector<Upstream>& out) {
+    if (!is(reader, value, Node::Kind::object,
+            R"(an object of names and upstreams, such as { "app": { "servers": [ "127.0.0.1:3000" ] } })"))
+        return;
+    refuse_duplicates(reader, value);
+    for (const Member& member : value.node.members) {
+        const Value entry = value.entry(member);
+        if (const auto wrong = wrong_name(member.key)) reader.complain(member.offset, entry.pointer, *wrong);
+        Upstream& upstream = out.emplace_back();
+        upstream.name = member.key;
+        read(reader, entry, upstream);
+    }
+}
+
+}  // namespace sluice::config

@@ -1,0 +1,94 @@
+#include "config/text.h"
+
+#include <algorithm>
+#include <cstdint>
+
+namespace sluice::config {
+namespace {
+
+constexpr std::string_view kBlank = " \t\r\n";
+constexpr std::string_view kSingle = "{}[]:,";
+
+std::size_t end_or(std::size_t found, std::size_t extra, std::string_view text) {
+    return found == std::string_view::npos ? text.size() : found + extra;
+}
+
+std::size_t skip_blanks_and_comments(std::string_view text, std::size_t at) {
+    while (true) {
+        at = end_or(text.find_first_not_of(kBlank, at), 0, text);
+        if (text.substr(at, 2) == "//") {
+            at = end_or(text.find('\n', at), 1, text);
+        } else if (text.substr(at, 2) == "/*") {
+            at = end_or(text.find("*/", at + 2), 2, text);
+        } else {
+            return at;
+        }
+    }
+}
+
+std::size_t end_of_string(std::string_view text, std::size_t begin) {
+    for (std::size_t at = begin + 1; at < text.size(); ++at) {
+        if (text[at] == '\\') {
+            ++at;
+        } else if (text[at] == '"') {
+            return at + 1;
+        }
+    }
+    return text.size();
+}
+
+bool between(unsigned char c, unsigned low, unsigned high) {
+    return c >= low && c <= high;
+}
+
+// The length of the character that begins at `at`, or 0.
+std::size_t character(std::string_view text, std::size_t at) {
+    const auto byte = [&](std::size_t i) -> unsigned char {
+        return at + i < text.size() ? static_cast<unsigned char>(text[at + i]) : 0;
+    };
+    const auto tail = [&](std::size_t i) { return between(byte(i), 0x80, 0xBF); };
+    const unsigned char lead = byte(0);
+    if (between(lead, 0x01, 0x7F)) return 1;
+    if (between(lead, 0xC2, 0xDF)) return tail(1) ? 2 : 0;
+    if (between(lead, 0xE0, 0xEF)) {
+        // No overlong forms, no surrogates.
+        const bool second = between(byte(1), lead == 0xE0 ? 0xA0 : 0x80, lead == 0xED ? 0x9F : 0xBF);
+        return second && tail(2) ? 3 : 0;
+    }
+    if (between(lead, 0xF0, 0xF4)) {
+        const bool second = between(byte(1), lead == 0xF0 ? 0x90 : 0x80, lead == 0xF4 ? 0x8F : 0xBF);
+        return second && tail(2) && tail(3) ? 4 : 0;
+    }
+    return 0;
+}
+
+}  // namespace
+
+Place place_of(std::string_view text, std::size_t offset) {
+    const std::string_view before = text.substr(0, offset);
+    const auto newline = before.rfind('\n');
+    const std::string_view line = newline == std::string_view::npos ? before : before.substr(newline + 1);
+    const auto begins = [](char c) { return (static_cast<unsigned char>(c) & 0xC0) != 0x80; };
+    return {static_cast<unsigned>(std::count(before.begin(), before.end(), '\n') + 1),
+            static_cast<unsigned>(std::count_if(line.begin(), line.end(), begins) + 1)};
+}
+
+Token next_token(std::string_view text, std::size_t from) {
+    const std::size_t begin = skip_blanks_and_comments(text, from);
+    if (begin >= text.size()) return {text.size(), text.size()};
+    if (text[begin] == '"') return {begin, end_of_string(text, begin)};
+    if (kSingle.find(text[begin]) != std::string_view::npos) return {begin, begin + 1};
+    const auto end = text.find_first_of(" \t\r\n{}[]:,\"/", begin + 1);
+    return {begin, end_or(end, 0, text)};
+}
+
+std::optional<std::size_t> first_bad_byte(std::string_view text) {
+    for (std::size_t at = 0; at < text.size();) {
+        const std::size_t length = character(text, at);
+        if (length == 0) return at;
+        at += length;
+    }
+    return std::nullopt;
+}
+
+}  // namespace sluice::config

@@ -1,0 +1,212 @@
+#include "config/validate.h"
+
+#include <algorithm>
+#include <string>
+#include <string_view>
+#include <vector>
+
+#include "config/suggest.h"
+
+namespace sluice::config {
+namespace {
+
+constexpr std::size_t kMaxLimits = 32;
+
+std::optional<Value> key(const Value& object, std::string_view name) {
+    for (const Member& member : object.node.members) {
+        if (member.key == name) return object.member(member);
+    }
+    return std::nullopt;
+}
+
+// The i-th of an array; the value itself where one stands for an array of one.
+Value item(const Value& array, std::size_t i) {
+    return array.node.kind == Node::Kind::array ? array.item(i) : array;
+}
+
+// Looks at one value unless there is an error in it already.
+class Validator {
+  public:
+    Validator(Reader& reader, const Value& root, const Config& config, const ExpressionJudge& judge)
+        : reader_(reader), root_(root), config_(config), judge_(judge) {}
+
+    void listeners();
+    void admin();
+    void upstreams();
+    void routes();
+    void limits();
+    void whether_anything_is_served();
+
+  private:
+    void complain(const Value& value, std::string message) {
+        if (!reader_.complained_about(value.pointer)) reader_.complain(value, std::move(message));
+    }
+
+    void match(const Value& rule, const Match& match);
+    void strip_prefix(const Value& route, const Route& settings);
+
+    Reader& reader_;
+    const Value& root_;
+    const Config& config_;
+    const ExpressionJudge& judge_;
+};
+
+// Port 0 is another one each time.
+bool same_place(const Address& a, const Address& b) {
+    if (!a.unix_path.empty() || !b.unix_path.empty()) return a.unix_path == b.unix_path;
+    return a.port != 0 && a.port == b.port && a.host == b.host;
+}
+
+bool has_default_name(const Listen& listen) {
+    return listen.name == listen.address.text;
+}
+
+void Validator::listeners() {
+    const auto listen = key(root_, "listen");
+    if (!listen) return;
+    const auto& all = config_.listen;
+    for (std::size_t i = 1; i < all.size(); ++i) {
+        for (std::size_t j = 0; j < i; ++j) {
+            const Value entry = item(*listen, i);
+            if (same_place(all[i].address, all[j].address))
+                complain(key(entry, "address").value_or(entry),
+                         quote(all[i].address.text) + " is listened on already");
+            else if (all[i].name == all[j].name && !(has_default_name(all[i]) && has_default_name(all[j])))
+                complain(key(entry, "name").value_or(entry),
+                         "another listener is named " + quote(all[i].name) + " already");
+        }
+    }
+}
+
+void Validator::admin() {
+    const auto admin = key(root_, "admin");
+    if (!config_.admin) return;
+    for (const Listen& listen : config_.listen) {
+        if (!same_place(listen.address, config_.admin->address)) continue;
+        const Value& where = admin ? *admin : root_;
+        complain(key(where, "address").value_or(key(root_, "listen").value_or(where)),
+                 quote(listen.address.text) + R"( is the address of both "listen" and "admin")");
+    }
+}
+
+void Validator::upstreams() {
+    const auto upstreams = key(root_, "upstreams");
+    if (!upstreams || !key(root_, "upstream")) return;
+    if (const auto both = key(*upstreams, "default"))
+        complain(
+            *both,
+            R"("default" is the name of the upstream that "upstream" makes; another name, or only one of them)");
+}
+
+void Validator::match(const Value& rule, const Match& settings) {
+    const auto match = key(rule, "match");
+    if (!match) return;
+    if (const auto regex = key(*match, "path_regex"); regex && judge_ && !settings.path_regex.empty()) {
+        if (const auto wrong = judge_(settings.path_regex))
+            complain(*regex, quote(settings.path_regex) + " is not a regular expression (" + *wrong + ")");
+    }
+    const auto listener = key(*match, "listener");
+    if (!listener) return;
+    std::vector<std::string_view> names;
+    for (const Listen& listen : config_.listen) names.push_back(listen.name);
+    if (std::find(names.begin(), names.end(), settings.listener) != names.end()) return;
+    complain(*listener,
+             "no listener is named " + quote(settings.listener) + did_you_mean(settings.listener, names));
+}
+
+bool at_segment(std::string_view path, std::string_view prefix) {
+    return path.starts_with(prefix) && (path.size() == prefix.size() || path[prefix.size()] == '/');
+}
+
+void Validator::strip_prefix(const Value& route, const Route& settings) {
+    const auto strip = key(route, "strip_prefix");
+    if (!strip) return;
+    const std::string& text = settings.strip_prefix;
+    const Match& match = settings.match;
+    const bool no_path = !match.path.empty() && !at_segment(match.path, text);
+    const bool no_prefix = !match.path_prefix.empty() && !at_segment(match.path_prefix, text) &&
+                           !text.starts_with(match.path_prefix);
+    if (no_path || no_prefix) {
+        complain(*strip, quote(text) + " is in no path that matches (they " +
+                             (no_path ? "are " : "begin with ") +
+                             quote(no_path ? match.path : match.path_prefix) + ")");
+    }
+}
+
+void Validator::routes() {
+    const auto routes = key(root_, "routes");
+    std::vector<std::string_view> names;
+    for (const Upstream& upstream : config_.upstreams) names.push_back(upstream.name);
+    std::optional<std::size_t> everything;
+    for (std::size_t i = 0; routes && i < routes->node.items.size(); ++i) {
+        const Value route = routes->item(i);
+        const Route& settings = config_.routes[i];
+        if (everything) {
+            complain(route, "is never reached: the route " + std::to_string(*everything) +
+                                " before it matches everything");
+            continue;
+        }
+        match(route, settings.match);
+        strip_prefix(route, settings);
+        const auto upstream = key(route, "upstream");
+        if (upstream && std::find(names.begin(), names.end(), settings.upstream) == names.end()) {
+            complain(*upstream, "no upstream is named " + quote(settings.upstream) +
+                                    did_you_mean(settings.upstream, names));
+        }
+        if (settings.match == Match{} && !reader_.complained_about(route.pointer)) everything = i;
+    }
+    // Its own route is behind them.
+    const auto shorthand = key(root_, "upstream");
+    const bool named = std::any_of(config_.routes.begin(), config_.routes.end() - (shorthand ? 1 : 0),
+                                   [](const Route& route) { return route.upstream == "default"; });
+    if (shorthand && everything && !named)
+        complain(*shorthand,
+                 "is never reached: the route " + std::to_string(*everything) + " matches everything");
+}
+
+void Validator::limits() {
+    const auto limits = key(root_, "limits");
+    if (!limits || limits->node.kind != Node::Kind::array) return;
+    const auto& all = config_.limits;
+    for (std::size_t i = 0; i < all.size(); ++i) {
+        const Value limit = limits->item(i);
+        match(limit, all[i].match);
+        const auto same =
+            std::find_if(all.begin(), all.end(), [&](const Limit& l) { return l.name == all[i].name; });
+        if (same != all.begin() + static_cast<std::ptrdiff_t>(i))
+            complain(key(limit, "name").value_or(limit),
+                     "another limit is named " + quote(all[i].name) + " already");
+    }
+    if (all.size() > kMaxLimits)
+        complain(limits->item(kMaxLimits),
+                 "is one too many (at most " + std::to_string(kMaxLimits) + " limits)");
+}
+
+void Validator::whether_anything_is_served() {
+    if (key(root_, "upstream")) return;
+    const auto routes = key(root_, "routes");
+    if (routes && !routes->node.items.empty()) return;
+    if (routes) {
+        complain(*routes, R"(no route, and no "upstream": nothing would be served)");
+    } else if (const auto upstreams = key(root_, "upstreams")) {
+        const auto& all = config_.upstreams;
+        const std::string name = quote(all.empty() ? "app" : all[0].name);
+        complain(*upstreams, "no route leads here (such as \"routes\": [ { \"upstream\": " + name + " } ])");
+    } else {
+        complain(root_, R"("upstream" is missing (such as "upstream": "127.0.0.1:3000"))");
+    }
+}
+
+}  // namespace
+
+void validate(Reader& reader, const Value& root, const Config& config, const ExpressionJudge& judge) {
+    Validator validator(reader, root, config, judge);
+    validator.listeners();
+    validator.admin();
+    validator.upstreams();
+    validator.routes();
+    validator.limits();
+    validator.whether_anything_is_served();
+}
+
+}  // namespace sluice::config
