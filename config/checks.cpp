@@ -37,10 +37,18 @@ std::string_view without_port(std::string_view text) {
     return digits && is_host(text.substr(0, colon)) ? text.substr(0, colon) : std::string_view{};
 }
 
-std::string escaped_byte(char c) {
+std::string percent_encoded(std::string_view text) {
     constexpr std::string_view hex = "0123456789ABCDEF";
-    const auto byte = static_cast<unsigned char>(c);
-    return {'%', hex[byte >> 4], hex[byte & 15]};
+    std::string out;
+    for (const char c : text) {
+        const auto byte = static_cast<unsigned char>(c);
+        if (is_visible(c)) {
+            out += c;
+        } else {
+            out += {'%', hex[byte >> 4], hex[byte & 15]};
+        }
+    }
+    return out;
 }
 
 }  // namespace
@@ -110,10 +118,9 @@ Complaint wrong_path(const std::string& text) {
     if (text == "*") return std::nullopt;  // of OPTIONS *
     if (text[0] != '/')
         return quote(text) + " is not a path (it begins with \"/\"; did you mean " + quote("/" + text) + "?)";
-    const auto bad = std::find_if_not(text.begin(), text.end(), is_visible);
-    if (bad != text.end())
-        return quote(text) + " never matches (paths are compared as they are sent, with \"" +
-               escaped_byte(*bad) + "\" for " + (*bad == ' ' ? "a blank" : "such a character") + ")";
+    if (!std::all_of(text.begin(), text.end(), is_visible))
+        return quote(text) + " never matches (paths are compared as they are sent; did you mean " +
+               quote(percent_encoded(text)) + "?)";
     const auto end = text.find_first_of("?#");
     if (end != std::string::npos)
         return quote(text) + " never matches (paths are compared without the query; did you mean " +

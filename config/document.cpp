@@ -52,6 +52,10 @@ class Builder : public Json::json_sax_t {
                      const nlohmann::detail::exception& e) override {
         const std::string_view what = e.what();
         const bool unexpected = what.find("unexpected") != std::string_view::npos;
+        if (position > 0 && cursor_ >= position) {  // "01" and "true1": to the walker one word, good so far
+            error_ = SyntaxError{position - 1, message(what) + zero_hint(position - 1)};
+            return false;
+        }
         std::size_t previous = cursor_;
         Token token = next_token(text_, cursor_);
         while (token.end < position && token.begin < token.end) {
@@ -63,7 +67,7 @@ class Builder : public Json::json_sax_t {
         // Inside a string it is the character that matters, else the whole token.
         const bool inside = !unexpected && token.begin < text_.size() && text_[token.begin] == '"';
         const std::size_t offset = inside ? std::min(position - 1, text_.size()) : token.begin;
-        error_ = SyntaxError{offset, message(what) + hint(previous, token)};
+        error_ = SyntaxError{offset, message(what) + hint(what, previous, token)};
         return false;
     }
 
@@ -124,12 +128,24 @@ class Builder : public Json::json_sax_t {
         return "not valid JSON: " + std::string(what.substr(0, what.find("; last read:")));
     }
 
-    std::string hint(std::size_t previous, Token token) const {
-        const char before = previous < text_.size() ? text_[next_token(text_, previous).begin] : '\0';
-        const char here = token.begin < text_.size() ? text_[token.begin] : '\0';
+    char first_of_token(std::size_t at) const {
+        const std::size_t begin = next_token(text_, at).begin;
+        return begin < text_.size() ? text_[begin] : '\0';
+    }
+
+    std::string hint(std::string_view what, std::size_t previous, Token token) const {
+        const char before = first_of_token(previous);
+        const char here = first_of_token(token.begin);
         if (before == ',' && (here == '}' || here == ']')) return " (the comma before it is one too many)";
         if (here == '\'') return " (strings are in double quotes)";
+        const bool next = what.ends_with("expected '}'") || what.ends_with("expected ']'");
+        if (next && here && std::string_view("}]:").find(here) == std::string_view::npos)
+            return ", or a comma before it";
         return {};
+    }
+
+    std::string zero_hint(std::size_t at) const {
+        return at > 0 && text_[at - 1] == '0' ? " (a number does not begin with 0)" : "";
     }
 
     const std::string_view text_;

@@ -154,10 +154,13 @@ void read(Reader& reader, const Value& value, KeyPart& out) {
     const auto& names = kNames<KeyKind>;
     const auto found = std::find(names.begin(), names.end(), word);
     if (found == names.end()) {
-        reader.complain(value,
-                        quote(text) + " is not a key (" +
-                            "ip, global, host, method, path, route, header:NAME, cookie:NAME or query:NAME" +
-                            did_you_mean(word, names) + ")");
+        const auto near = nearest(word, names);
+        const std::string guess = near ? std::string(*near) + text.substr(word.size()) : "";
+        reader.complain(
+            value, quote(text) +
+                       " is not a key (ip, global, host, method, path, route, header:NAME, cookie:NAME or "
+                       "query:NAME" +
+                       (near ? "; did you mean " + quote(guess) + "?)" : ")"));
         return;
     }
     out.kind = static_cast<KeyKind>(found - names.begin());

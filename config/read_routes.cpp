@@ -83,8 +83,11 @@ void read_host(Reader& reader, const Value& value, Route& out) {
     }
     out.host = HostPolicy::literal;
     out.host_literal = text;
+    const auto& names = kNames<HostPolicy>;
+    const auto near = std::find_if(names.begin(), names.end(),
+                                   [&](std::string_view name) { return edit_distance(text, name) <= 2; });
     const bool word = std::all_of(text.begin(), text.end(), [](char c) { return c >= 'A'; });
-    if (const auto near = nearest(text, kNames<HostPolicy>); near && word) {
+    if (word && near != names.end()) {
         reader.complain(value, quote(text) + " is a host as written; did you mean " + quote(*near) + "? (" +
                                    quote(text + ":80") + " for a host of that name)");
     } else if (const auto wrong = wrong_authority(text)) {

@@ -4,6 +4,7 @@
 #include <numeric>
 #include <vector>
 
+#include "config/checks.h"
 #include "config/quote.h"
 
 namespace sluice::config {
@@ -11,6 +12,9 @@ namespace {
 
 // Longer than any word of ours; keeps the work on a hostile key small.
 constexpr std::size_t kLongestWord = 64;
+
+// So many letters that two words begin with are no accident.
+constexpr std::size_t kTellingLetters = 4;
 
 char lower(char c) {
     return c >= 'A' && c <= 'Z' ? static_cast<char>(c - 'A' + 'a') : c;
@@ -38,6 +42,12 @@ std::size_t edit_distance(std::string_view one, std::string_view other) {
 
 std::optional<std::string_view> nearest(std::string_view word, std::span<const std::string_view> known) {
     if (word.size() > kLongestWord) return std::nullopt;
+    for (const std::string_view candidate : known) {
+        // "warning" for "warn", "fixed" for "fixed_window".
+        const bool begins =
+            same_ignoring_case(candidate.substr(0, word.size()), word.substr(0, candidate.size()));
+        if (begins && std::min(word.size(), candidate.size()) >= kTellingLetters) return candidate;
+    }
     std::optional<std::string_view> best;
     std::size_t best_distance = std::max<std::size_t>(1, word.size() / 3) + 1;
     for (const std::string_view candidate : known) {
