@@ -9,8 +9,8 @@ namespace sluice::admin {
 bool equal_in_constant_time(std::string_view a, std::string_view b) noexcept;
 
 /// Whether the value of an Authorization field carries `token`: as `Bearer TOKEN` (RFC 6750), or as the
-/// password of `Basic` (RFC 7617), so that a browser, which cannot be told to send the first, can open the
-/// dashboard.
+/// password of `Basic` (RFC 7617), for tools that know no other way. No answer of ours asks for the second: a
+/// browser would keep it, and send it with whatever another page makes it ask here.
 bool authorized(std::string_view authorization, std::string_view token);
 
 /// Whether a call that changes something was made by a page of another origin: a browser lets any page on the

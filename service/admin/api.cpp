@@ -92,7 +92,7 @@ std::vector<Route> api(const Sources& sources) {
          }},
         {"GET", "/config",
          [s](const Request&) { return s->config ? json(s->config()) : missing("the configuration"); }},
-        {"GET", "/", [](const Request&) { return dashboard(); }},
+        {.method = "GET", .path = "/", .handle = [](const Request&) { return dashboard(); }, .asks = true},
         {"GET", "/events", [s](const Request&) { return events(*s); }},
         {"POST", "/reload", [s](const Request&) { return reload(*s); }},
     };

@@ -4,8 +4,9 @@
 
 namespace sluice::admin {
 
-/// `GET /`: dashboard/index.html, put into the program by the build. One page that loads nothing from
-/// elsewhere: it lives on /events and /stats/clients.
+/// `GET /`: the files of dashboard/, put together into one page by the build. It loads nothing from
+/// elsewhere, holds no figures itself, and lives on /events and /stats/clients. Without the token it asks for
+/// it.
 Response dashboard();
 
 }  // namespace sluice::admin

@@ -1,4 +1,15 @@
-# Writes OUTPUT, a header that defines kDashboardHtml as the bytes of INPUT.
-file(READ ${INPUT} bytes HEX)
+# Writes OUTPUT, a header that defines kDashboardHtml as the bytes of one page: FOLDER/index.html with the style and the
+# scripts in their places.
+file(READ ${FOLDER}/index.html page)
+file(READ ${FOLDER}/style.css style)
+set(script "")
+foreach(part format chart stream page)
+  file(READ ${FOLDER}/${part}.js text)
+  string(APPEND script "${text}")
+endforeach()
+string(REPLACE "<style></style>" "<style>\n${style}</style>" page "${page}")
+string(REPLACE "<script></script>" "<script>\n${script}</script>" page "${page}")
+file(WRITE ${OUTPUT}.html "${page}")
+file(READ ${OUTPUT}.html bytes HEX)
 string(REGEX REPLACE "([0-9a-f][0-9a-f])" "0x\\1," bytes "${bytes}")
 file(WRITE ${OUTPUT} "inline constexpr unsigned char kDashboardHtml[] = {${bytes}};\n")

@@ -15,6 +15,7 @@ struct Route {
     std::string_view path;
     std::function<Response(const Request&)> handle;
     bool open = false;  // needs no token
+    bool asks = false;  // without the token its answer is given all the same, as 401: a page that asks for it
 };
 
 /// A table of calls. Fixed once made; any task may use it.

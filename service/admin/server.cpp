@@ -57,9 +57,11 @@ void Server::serve(std::unique_ptr<Connection> connection) {
 Response Server::respond(Request& request) const {
     const Router::Match match = router_.match(request);
     if (!(match.route && match.route->open) && !may_call(request)) {
-        Response refusal = problem(401, "this call needs the admin token");
-        // The second is for browsers: they ask for a password, and give the token in its place.
-        refusal.fields = {{"WWW-Authenticate", "Bearer"}, {"WWW-Authenticate", "Basic realm=\"sluice\""}};
+        const bool asks = match.route && match.route->asks;
+        Response refusal =
+            asks ? match.route->handle(request) : problem(401, "this call needs the admin token");
+        refusal.status = 401;
+        refusal.fields.emplace_back("WWW-Authenticate", "Bearer");
         return refusal;
     }
     if (!match.route) return match.otherwise;

@@ -16,8 +16,10 @@ namespace sluice::admin {
 namespace {
 
 using namespace std::chrono_literals;
+using ::testing::AllOf;
 using ::testing::EndsWith;
 using ::testing::HasSubstr;
+using ::testing::Not;
 using ::testing::StartsWith;
 
 constexpr auto kPatience = 20s;
@@ -112,6 +114,10 @@ class AdminServer : public ::testing::TestWithParam<unsigned> {
                  }},
                 {"POST", "/echo",
                  [](const Request& request) { return Response{.body = "<" + request.body + ">"}; }},
+                {.method = "GET",
+                 .path = "/door",
+                 .handle = [](const Request&) { return Response{.body = "knock"}; },
+                 .asks = true},
                 {"GET", "/throw",
                  [](const Request&) -> Response { throw std::runtime_error("broken \"inside\""); }},
                 {"GET", "/stream",
@@ -231,6 +237,8 @@ TEST_P(AdminServer, AsksForTheTokenButForOpenCalls) {
         EXPECT_THAT(ask("", "/open"), StartsWith("HTTP/1.1 200 "));
         EXPECT_THAT(ask(""), StartsWith("HTTP/1.1 401 "));
         EXPECT_THAT(ask(""), HasSubstr("WWW-Authenticate: Bearer\r\n"));
+        EXPECT_THAT(ask(""),
+                    Not(HasSubstr("Basic")));  // which a browser would answer by itself, for any page
         EXPECT_THAT(ask("", "/none"), StartsWith("HTTP/1.1 401 "));
         EXPECT_THAT(ask("Authorization: Bearer wrong\r\n"), StartsWith("HTTP/1.1 401 "));
         EXPECT_THAT(ask("Authorization: Bearer secret\r\n"), StartsWith("HTTP/1.1 200 "));
@@ -238,6 +246,20 @@ TEST_P(AdminServer, AsksForTheTokenButForOpenCalls) {
         EXPECT_THAT(ask("Authorization: Bearer secret\r\n"), StartsWith("HTTP/1.1 401 "));
         server.set_token("");
         EXPECT_THAT(ask(""), StartsWith("HTTP/1.1 200 "));
+    });
+}
+
+TEST_P(AdminServer, ShowsThePageThatAsksForTheTokenToAllAs401) {
+    with_server({.token = "secret"}, [](Server& server) {
+        const auto ask = [&](std::string fields) {
+            Client client(server);
+            client.send("GET /door HTTP/1.1\r\nHost: a\r\nConnection: close\r\n" + fields + "\r\n");
+            return client.read_all();
+        };
+        EXPECT_THAT(ask(""), AllOf(StartsWith("HTTP/1.1 401 "), HasSubstr("WWW-Authenticate: Bearer\r\n"),
+                                   EndsWith("knock")));
+        EXPECT_THAT(ask("Authorization: Bearer secret\r\n"),
+                    AllOf(StartsWith("HTTP/1.1 200 "), EndsWith("knock")));
     });
 }
 

@@ -1,0 +1,143 @@
+"""The dashboard, in a real browser, beside the real binary."""
+
+import shutil
+
+import pytest
+
+from support.browser import Browser
+from support.ports import free_port
+from support.wait import wait_until
+
+pytestmark = pytest.mark.skipif(not (shutil.which("chromedriver") and shutil.which("chromium")),
+                                reason="needs Debian's chromium and chromium-driver")
+
+LIVE = "return document.getElementById('state').textContent === 'ready'"
+LIMITS = [{"name": "per-ip", "rate": "1/h", "burst": 5}, {"name": "trial", "rate": "1/h", "burst": 2, "mode": "shadow"}]
+
+
+@pytest.fixture(scope="module")
+def shared_browser():
+    browser = Browser()
+    yield browser
+    browser.stop()
+
+
+@pytest.fixture
+def browser(shared_browser):
+    """A window that forgets; a page may say nothing to the console."""
+    shared_browser.screen(1400, 900)
+    shared_browser.complaints()
+    yield shared_browser
+    complaints = [text for text in shared_browser.complaints() if "401 (Unauthorized)" not in text and "ERR_CONNECTION_REFUSED" not in text]
+    shared_browser.open("about:blank")
+    assert not complaints
+
+
+def url(sluice):
+    host, port = sluice.admin
+    return f"http://{host}:{port}/"
+
+
+def cells(browser, table):
+    """The rows of a table's body, as lists of what a reader sees."""
+    return browser.run("return [...document.querySelectorAll(arguments[0] + ' tbody tr')].map(row => [...row.cells].map(cell => cell.innerText.trim()))", table)
+
+
+def test_the_page_shows_what_happens_as_it_happens(pair, browser):
+    proxy = pair(limits=LIMITS)
+    browser.open(url(proxy.sluice))
+    browser.wait_for(LIVE, "live")
+    for source, count in (("127.0.0.2", 3), ("127.0.0.3", 9)):
+        client = proxy.client(source=source)
+        for _ in range(count):
+            client.get()
+    wait_until(lambda: browser.text("#requests + span") == "12 since the start", "all requests on the page")
+    assert "4 in all" in browser.text("#limited + span")
+    limits = {row[0].split("\n")[0]: row for row in cells(browser, "#limits")}
+    assert limits["per-ip"][1] == "1/h, burst 5 · token bucket" and limits["per-ip"][5:] == ["8", "4", "2"]
+    assert limits["trial"][0].split() == ["trial", "shadow"]
+    wait_until(lambda: [row[:1] + row[2:4] for row in cells(browser, "#clients") if row[1:2] == ["per-ip"]] ==
+               [["127.0.0.3", "5", "4"], ["127.0.0.2", "3", "0"]], "the clients, most refused first")
+    server, = cells(browser, "#upstreams")
+    assert server[:2] == [proxy.upstream.address, "default"]
+    assert browser.run("return document.querySelector('#flow .line').getAttribute('d').length") > 0
+    browser.open("about:blank")
+
+
+def test_nothing_but_the_page_and_its_calls_is_loaded(pair, browser):
+    proxy = pair()
+    browser.open(url(proxy.sluice))
+    browser.wait_for(LIVE, "live")
+    loaded = browser.run("return performance.getEntriesByType('resource').map(entry => entry.name)")
+    assert loaded and all(name.startswith((url(proxy.sluice), "data:")) for name in loaded)
+    browser.open("about:blank")
+
+
+def test_it_notices_a_restart_and_goes_on(start_sluice, scripted, browser):
+    config = {"upstream": scripted().address, "admin": {"address": f"127.0.0.1:{free_port()}"}}
+    first = start_sluice(config)
+    browser.open(url(first))
+    browser.wait_for(LIVE, "live")
+    first.kill()
+    browser.wait_for("return document.getElementById('state').textContent === 'connection lost'", "lost")
+    second = start_sluice(config)
+    browser.wait_for(LIVE, "live again")
+    assert url(first) == url(second)
+
+
+def test_the_token_is_asked_for_once(start_sluice, scripted, browser):
+    sluice = start_sluice({"upstream": scripted().address, "admin": {"address": f"127.0.0.1:{free_port()}", "token": "s3cret"}})
+    browser.open(url(sluice))
+    browser.wait_for("return document.activeElement.id === 'token'", "asked for the token")
+    browser.keys(*"wrong", "\ue007")
+    browser.wait_for("return document.getElementById('refused').textContent !== ''", "refused")
+    assert browser.text("#page") == ""
+    browser.keys(*"s3cret", "\ue007")
+    browser.wait_for(LIVE, "live")
+    browser.reload()
+    browser.wait_for(LIVE, "live again, unasked")
+    assert browser.run("return [localStorage.length, document.cookie, location.href]") == [0, "", url(sluice)]
+    browser.press("#leave")
+    browser.wait_for("return document.activeElement.id === 'token'", "asked again")
+
+
+@pytest.mark.parametrize("width", [390, 768, 1400])
+def test_nothing_is_wider_than_the_window(pair, browser, width):
+    proxy = pair(limits=[*LIMITS, {"name": "a-limit-with-a-name-that-is-as-long-as-anyone-would-make-it", "rate": "10/s"}])
+    browser.screen(width, 800)
+    proxy.client().get()
+    browser.open(url(proxy.sluice))
+    browser.wait_for(LIVE, "live")
+    wait_until(lambda: len(cells(browser, "#clients")[0]) > 1, "the clients")
+    assert browser.run("return document.documentElement.scrollWidth <= document.documentElement.clientWidth")
+    browser.open("about:blank")
+
+
+def test_light_and_dark_are_the_systems_until_chosen(pair, browser):
+    ground = "return getComputedStyle(document.body).backgroundColor"
+    proxy = pair()
+    browser.open(url(proxy.sluice))
+    browser.wait_for(LIVE, "live")
+    light = browser.run(ground)
+    browser.screen(1400, 900, dark=True)
+    dark = browser.wait_for(f"const now = (() => {{ {ground} }})(); return now !== '{light}' && now", "dark")
+    browser.press("#theme")
+    assert browser.run(ground) == light
+    browser.reload()
+    assert browser.run(ground) == light
+    browser.press("#theme")
+    assert browser.run(ground) == dark
+    browser.open("about:blank")
+
+
+def test_a_chart_is_read_with_the_keyboard(pair, browser):
+    proxy = pair()
+    browser.open(url(proxy.sluice))
+    browser.wait_for("return document.querySelector('#flow .line') && document.title !== 'Sluice'", "live")
+    wait_until(lambda: browser.run("return past.samples.length >= 3"), "some seconds seen")
+    browser.run("document.getElementById('flow').focus()")
+    browser.keys("\ue012", "\ue012")
+    assert "ago" in browser.text("#flow .tip") and "allowed" in browser.text("#flow .tip")
+    browser.keys("\ue00c")
+    assert browser.text("#flow .tip") == ""
+    browser.open("about:blank")
