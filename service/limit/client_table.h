@@ -5,15 +5,15 @@
 //
 // Sharded; each shard is open-addressed with linear probing under a spin lock that is held for one decision
 // (some 30 ns) or one slice of a sweep, never across a park. Keys are hashed with a random key of this
-// process, so that no client can choose to collide. An entry is 40 bytes; a full table is filled to at least
-// 0.83, so a client costs 48.
+// process, so that no client can choose to collide. An entry is 40 bytes; a shard is 0.79 to 0.89 full, so a
+// client costs 48.
 //
 // Two promises. Forgetting never gives quota back: what leaves the table owes nothing. A flood of keys
 // neither gives quota back nor grows the table beyond its bound: when it is full and every neighbour still
 // owes, new keys share one bucket for each limit and block of addresses (ClientKey::block) until there is
 // room.
 //
-// Any thread may call any function at any time; none allocates but when a shard grows.
+// Any thread may call any function at any time; none allocates but when a shard grows or shrinks, and each().
 
 #include <array>
 #include <atomic>
@@ -22,12 +22,18 @@
 #include <functional>
 #include <memory>
 #include <optional>
+#include <span>
 #include <vector>
 
 #include "service/limit/client_key.h"
 #include "service/limit/gcra.h"
 
 namespace sluice::limit {
+
+struct ClientEntry;
+struct SharedBucket;
+class ClientShard;
+class SharedBuckets;
 
 /// Which limit an entry belongs to. Stable over reloads for as long as name, key and algorithm are.
 using LimitId = std::uint8_t;
@@ -61,8 +67,23 @@ class ClientTable {
     /// Decides: takes `cost` tokens of the client's bucket if they are there. Counts the answer for listings.
     Bucket::Answer take(const ClientKey& key, LimitId limit, const Bucket& bucket, std::uint64_t cost,
                         Nanos now);
-    /// Undoes an admitted take.
-    void give_back(const ClientKey& key, LimitId limit, const Bucket& bucket, std::uint64_t cost);
+
+    /// One of the limits that a request is charged under.
+    struct Charge {
+        ClientKey key;
+        LimitId limit;
+        const Bucket* bucket;
+        std::uint64_t cost;
+        bool may_refuse;          // false: what it says has no consequence for the others
+        bool asked = false;       // by take_all(): false when one before it refused
+        Bucket::Answer answer{};  // if asked
+    };
+    static constexpr std::size_t kChargesMax = 32;
+    /// Takes all or none: asks in order until one that may refuse does; then nobody has spent anything. One
+    /// step, for whoever else takes of the same clients. A charge that is not admitted and may not refuse
+    /// spends nothing. REQUIRES: at most kChargesMax, each under a limit of its own.
+    void take_all(std::span<Charge> charges, Nanos now);
+
     /// What take() would answer; spends and creates nothing.
     Bucket::Answer peek(const ClientKey& key, LimitId limit, const Bucket& bucket, std::uint64_t cost,
                         Nanos now) const;
@@ -92,34 +113,29 @@ class ClientTable {
     /// A reload. A table that holds more than that shrinks as its clients leave.
     void set_max(std::uint64_t max) { max_.store(max, std::memory_order_relaxed); }
 
-    static std::uint32_t seconds(Nanos now) {
-        return static_cast<std::uint32_t>(now / 1'000'000'000) & 0xffffff;
-    }
+    /// Time as records hold it, and how long before `now` such a time was.
+    static std::uint32_t seconds(Nanos now);
+    static std::uint32_t unseen_seconds(std::uint32_t last_seen, Nanos now);
 
   private:
-    struct Entry;
-    struct Shard;
-    struct SharedBucket;
-
     std::uint64_t hash(const ClientKey& key, LimitId limit) const;
-    Shard& shard_of(std::uint64_t hash) const;
-    Entry* claim(Shard& shard, std::uint64_t hash, const ClientKey& key, LimitId limit, Nanos now);
+    std::size_t shard_of(std::uint64_t hash) const;
+    ClientEntry* claim(ClientShard& shard, std::uint64_t hash, const ClientKey& key, LimitId limit,
+                       Nanos now);
     bool reserve();
-    bool evict_near(Shard& shard, std::size_t place, Nanos now);
-    void remove(Shard& shard, std::size_t place);
-    void grow(Shard& shard);
-    SharedBucket& shared_bucket(const ClientKey& key, LimitId limit) const;
+    static void count(ClientEntry& entry, bool admitted, Nanos now);
+    SharedBucket& shared_bucket(const ClientKey& key, LimitId limit);
 
     // Fixed.
     const std::array<std::uint64_t, 2> secret_;
-    std::size_t shard_bits_;
-    std::unique_ptr<Shard[]> shards_;
-    std::unique_ptr<SharedBucket[]> shared_buckets_;
+    const std::size_t shard_bits_;
+    const std::unique_ptr<ClientShard[]> shards_;
+    const std::unique_ptr<SharedBuckets> shared_buckets_;
 
     // Any thread.
     std::atomic<std::uint64_t> max_;
     std::atomic<std::uint64_t> size_{0};
-    std::atomic<std::uint64_t> bytes_{0};
+    std::atomic<std::uint64_t> bytes_;
     std::atomic<std::uint64_t> evicted_idle_{0};
     std::atomic<std::uint64_t> evicted_full_{0};
     std::atomic<std::uint64_t> shared_{0};

@@ -4,88 +4,107 @@
 #include <limits>
 #include <numeric>
 
+#include "runtime/check.h"
+
 namespace sluice::limit {
+
+namespace {
+
+constexpr std::uint64_t kSkew = 1'000'000'000;
+
+}  // namespace
 
 Bucket::Bucket(std::uint64_t count, std::chrono::nanoseconds per, std::uint64_t burst) : burst_(burst) {
     const auto period = static_cast<std::uint64_t>(per.count());
+    SLUICE_CHECK(count > 0 && period > 0 && burst > 0, "a bucket fills and holds something");
     const std::uint64_t common = std::gcd(count, period);
+    SLUICE_CHECK(count / common <= std::numeric_limits<std::uint32_t>::max(), "a count below 2^32");
     numerator_ = period / common;
     denominator_ = static_cast<std::uint32_t>(count / common);
-    interval_whole_ = numerator_ / denominator_;
-    interval_fraction_ = static_cast<std::uint32_t>(numerator_ % denominator_);
+    interval_ = {numerator_ / denominator_, static_cast<std::uint32_t>(numerator_ % denominator_)};
     const Wide depth = static_cast<Wide>(burst) * numerator_;
-    depth_whole_ = static_cast<Nanos>(depth / denominator_);
-    depth_fraction_ = static_cast<std::uint32_t>(depth % denominator_);
+    SLUICE_CHECK(depth / denominator_ < Wide{1} << 62, "a bucket fills within 146 years");
+    depth_ = {static_cast<std::uint64_t>(depth / denominator_),
+              static_cast<std::uint32_t>(depth % denominator_)};
 }
 
-Bucket::State Bucket::plus(State state, std::uint64_t tokens) const {
+/// Where the client's arrival time is, seen from `now`.
+Bucket::Span Bucket::ahead(const State& state, Nanos now) const {
+    if (state.tat < now) return {};
+    // The remainder may be one of another rate, from before a reload.
+    return {static_cast<std::uint64_t>(state.tat) - static_cast<std::uint64_t>(now),
+            std::min(state.fraction, denominator_ - 1)};
+}
+
+Bucket::Span Bucket::plus(Span span, std::uint64_t tokens) const {
     if (tokens == 1) {  // nearly always; spares a division of 128 bits
-        state.tat += static_cast<Nanos>(interval_whole_);
-        std::uint64_t fraction = std::uint64_t{state.fraction} + interval_fraction_;
-        if (fraction >= denominator_) {
-            fraction -= denominator_;
-            ++state.tat;
-        }
-        state.fraction = static_cast<std::uint32_t>(fraction);
-        return state;
+        const std::uint64_t fraction = std::uint64_t{span.fraction} + interval_.fraction;
+        const bool carry = fraction >= denominator_;
+        return {span.whole + interval_.whole + carry,
+                static_cast<std::uint32_t>(fraction - (carry ? denominator_ : 0))};
     }
-    const Wide more = static_cast<Wide>(tokens) * numerator_ + state.fraction;
-    state.tat += static_cast<Nanos>(more / denominator_);
-    state.fraction = static_cast<std::uint32_t>(more % denominator_);
-    return state;
+    const Wide more = static_cast<Wide>(tokens) * numerator_ + span.fraction;
+    return {span.whole + static_cast<std::uint64_t>(more / denominator_),
+            static_cast<std::uint32_t>(more % denominator_)};
 }
 
-// Whole tokens that fit between `from` and `to`; 0 when `from` is later.
-std::uint64_t Bucket::tokens_between(const State& from, Nanos to_whole, std::uint32_t to_fraction) const {
-    if (from.tat > to_whole || (from.tat == to_whole && from.fraction > to_fraction)) return 0;
-    const auto whole = static_cast<std::uint64_t>(to_whole - from.tat);
-    if (whole < std::numeric_limits<std::uint64_t>::max() / denominator_ - 1)  // one division of 64 bits
-        return (whole * denominator_ + to_fraction - from.fraction) / numerator_;
-    return static_cast<std::uint64_t>(
-        (static_cast<Wide>(whole) * denominator_ + to_fraction - from.fraction) / numerator_);
+/// What a full bucket has more than one with `start` ahead, in whole tokens; and how long until there is one
+/// more.
+void Bucket::tell(const Span& start, Answer& answer) const {
+    if (start > depth_) {
+        answer.next_token = longer(plus(start, 1), depth_);
+        return;
+    }
+    const std::uint64_t whole = depth_.whole - start.whole;
+    std::uint64_t towards_next = 0;  // in denominators of a nanosecond
+    if (whole < std::numeric_limits<std::uint64_t>::max() / denominator_ - 1) {  // one division of 64 bits
+        const std::uint64_t room = whole * denominator_ + depth_.fraction - start.fraction;
+        answer.remaining = room / numerator_;
+        towards_next = room % numerator_;
+    } else {
+        const Wide room = static_cast<Wide>(whole) * denominator_ + depth_.fraction - start.fraction;
+        answer.remaining = static_cast<std::uint64_t>(room / numerator_);
+        towards_next = static_cast<std::uint64_t>(room % numerator_);
+    }
+    if (answer.remaining >= burst_) return;
+    const std::uint64_t lacking = numerator_ - towards_next;
+    answer.next_token = static_cast<Nanos>(lacking / denominator_ + (lacking % denominator_ > 0));
+}
+
+/// How much longer than `b` is `a`, rounded up to nanoseconds. REQUIRES: a >= b.
+Nanos Bucket::longer(const Span& a, const Span& b) {
+    return static_cast<Nanos>(a.whole - b.whole + (a.fraction > b.fraction));
 }
 
 Bucket::Answer Bucket::take(State& state, std::uint64_t cost, Nanos now) const {
-    const Nanos brim = now + depth_whole_;  // with depth_fraction_: the TAT of an empty bucket
-    State start = state;
-    if (start.tat < now) start = {now, 0};
-    // Later than an empty bucket's: the clock stepped back, or a reload made the bucket smaller. Empty, then,
-    // not worse.
-    if (start.tat > brim || (start.tat == brim && start.fraction > depth_fraction_))
-        start = {brim, depth_fraction_};
-    start.fraction = std::min(start.fraction, denominator_ - 1);  // of another rate, before a reload
+    Span start = ahead(state, now);
+    // Further ahead than an empty bucket is. By a little: another thread's clock was read later than ours,
+    // and it took the last token; cutting that off would give it back. By much: a reload made the bucket
+    // smaller, or the clock stepped back. Then it counts as empty from here on, or it would stay so for
+    // longer than filling takes.
+    if (start > depth_ && start.whole - depth_.whole > kSkew) {
+        start = depth_;
+        state = at(start, now);
+    }
 
     Answer answer;
-    const State after = cost <= burst_ ? plus(start, cost) : State{std::numeric_limits<Nanos>::max(), 0};
-    answer.admitted = after.tat < brim || (after.tat == brim && after.fraction <= depth_fraction_);
-    if (answer.admitted)
-        state = start = after;
-    else if (cost <= burst_)
-        answer.retry_after = after.tat - brim + (after.fraction > depth_fraction_);
-    else
-        answer.retry_after = std::numeric_limits<Nanos>::max();  // never: the bucket is not that large
-    answer.remaining = tokens_between(start, brim, depth_fraction_);
-    if (answer.remaining < burst_) {
-        const State next = plus(start, answer.remaining + 1);
-        answer.next_token = next.tat - brim + (next.fraction > depth_fraction_);
+    if (cost == 0) {
+        answer.admitted = true;
+    } else if (cost > burst_) {
+        answer.retry_after = kNever;
+    } else if (const Span after = plus(start, cost); after > depth_) {
+        answer.retry_after = longer(after, depth_);
+    } else {
+        answer.admitted = true;
+        state = at(start = after, now);
     }
+    tell(start, answer);
     return answer;
 }
 
-void Bucket::give_back(State& state, std::uint64_t cost) const {
-    const Wide less = static_cast<Wide>(cost) * numerator_;
-    const auto fraction = static_cast<std::uint32_t>(less % denominator_);
-    state.tat -= static_cast<Nanos>(less / denominator_);
-    if (state.fraction < fraction) {
-        --state.tat;
-        state.fraction += denominator_;
-    }
-    state.fraction -= fraction;
-}
-
 std::uint64_t Bucket::window_seconds() const {
-    constexpr Nanos kSecond = 1'000'000'000;
-    return static_cast<std::uint64_t>((depth_whole_ + (depth_fraction_ > 0) + kSecond - 1) / kSecond);
+    constexpr std::uint64_t kSecond = 1'000'000'000;
+    return (depth_.whole + (depth_.fraction > 0) + kSecond - 1) / kSecond;
 }
 
 }  // namespace sluice::limit

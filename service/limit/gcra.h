@@ -8,7 +8,9 @@
 // million steps at 3/s drift by nothing. Plain data and arithmetic: no clock, no lock; `now` is an argument.
 
 #include <chrono>
+#include <compare>
 #include <cstdint>
+#include <limits>
 
 namespace sluice::limit {
 
@@ -36,12 +38,14 @@ class Bucket {
         Nanos next_token = 0;   // until one more token is there than now; 0: the bucket is full
     };
 
-    /// Takes `cost` tokens if they are there, else changes nothing.
+    /// retry_after of a request that costs more than the bucket holds.
+    static constexpr Nanos kNever = std::numeric_limits<Nanos>::max();
+
+    /// Takes `cost` tokens if they are there. A cost of 0 is always admitted. Calls for one state may come
+    /// with times up to a second out of order: none gets more for it.
     Answer take(State& state, std::uint64_t cost, Nanos now) const;
     /// What take() would answer.
     Answer peek(State state, std::uint64_t cost, Nanos now) const { return take(state, cost, now); }
-    /// Undoes an admitted take of the same cost.
-    void give_back(State& state, std::uint64_t cost) const;
 
     /// Whether a client in this state would be better off forgotten.
     static bool owes(const State& state, Nanos now) { return state.tat + (state.fraction > 0) > now; }
@@ -53,18 +57,26 @@ class Bucket {
   private:
     __extension__ using Wide = unsigned __int128;
 
-    State plus(State state, std::uint64_t tokens) const;
-    std::uint64_t tokens_between(const State& from, Nanos to_whole, std::uint32_t to_fraction) const;
+    /// A time from now on, as exact as State.
+    struct Span {
+        std::uint64_t whole = 0;
+        std::uint32_t fraction = 0;
+        auto operator<=>(const Span&) const = default;
+    };
+    static State at(const Span& span, Nanos now) {
+        return {now + static_cast<Nanos>(span.whole), span.fraction};
+    }
+    static Nanos longer(const Span& a, const Span& b);
+    Span ahead(const State& state, Nanos now) const;
+    Span plus(Span span, std::uint64_t tokens) const;
+    void tell(const Span& start, Answer& answer) const;
 
     // The interval of one token is numerator_/denominator_ ns, in lowest terms.
     std::uint64_t numerator_;
     std::uint32_t denominator_;
-    std::uint64_t interval_whole_;
-    std::uint32_t interval_fraction_;
+    Span interval_;
     std::uint64_t burst_;
-    // burst_ intervals.
-    Nanos depth_whole_;
-    std::uint32_t depth_fraction_;
+    Span depth_;  // burst_ intervals: how far ahead the arrival time of an empty bucket is
 };
 
 }  // namespace sluice::limit

@@ -19,10 +19,8 @@ void count(const Verdict& verdict) {
     }
 }
 
-/// The walk over the limits that both decide() and explain() make; `ask` answers for one of them.
-template <class Add, class Ask>
-void walk(const Policy& policy, const Request& request, std::size_t route, Verdict& verdict, Add&& add,
-          Ask&& ask) {
+/// The limits that apply to a request, whoever is refused by them.
+void gather(const Policy& policy, const Request& request, std::size_t route, Verdict& verdict, auto&& add) {
     if (policy.denied().contain(request.client)) {
         verdict.kind = Verdict::Kind::denied;
         return;
@@ -30,17 +28,43 @@ void walk(const Policy& policy, const Request& request, std::size_t route, Verdi
     if (policy.allowed().contain(request.client)) return;
     for (const Limit& limit : policy.limits()) {
         if (!limit.match.matches(request)) continue;
-        const auto key = limit.key.make(request, route);
-        if (!key) continue;
-        Applied& applied = add(Applied{&limit, *key, limit.cost(request.head), {}, !verdict.refused_by});
-        if (!applied.asked) continue;
-        applied.answer = ask(applied);
-        if (applied.answer.admitted) continue;
-        if (!limit.shadow) {
+        if (const auto key = limit.key.make(request, route))
+            add(Applied{.limit = &limit,
+                        .key = *key,
+                        .cost = limit.cost(request.head),
+                        .answer = {},
+                        .asked = false});
+    }
+}
+
+/// Asks all limits that apply, and spends when all that may refuse admit.
+void ask(limit::ClientTable& table, std::span<Applied> applied, limit::Nanos now) {
+    if (applied.empty()) return;
+    if (applied.size() == 1) {  // most often, and cheaper
+        Applied& only = applied.front();
+        only.answer = table.take(only.key, only.limit->account.id, only.limit->bucket, only.cost, now);
+        only.asked = true;
+        return;
+    }
+    limit::ShortList<limit::ClientTable::Charge, kLimitsMax> charges;
+    for (const Applied& each : applied)
+        charges.add({each.key, each.limit->account.id, &each.limit->bucket, each.cost, !each.limit->shadow});
+    table.take_all(charges, now);
+    for (std::size_t i = 0; i < applied.size(); ++i) {
+        applied[i].asked = charges[i].asked;
+        applied[i].answer = charges[i].answer;
+    }
+}
+
+/// What the answers come to.
+void conclude(Verdict& verdict) {
+    for (const Applied& applied : verdict.applied()) {
+        if (!applied.asked || applied.answer.admitted) continue;
+        if (applied.limit->shadow) {
+            if (!verdict.shadow) verdict.shadow = applied.limit;
+        } else if (!verdict.refused_by) {
             verdict.kind = Verdict::Kind::limited;
             verdict.refused_by = &applied;
-        } else if (!verdict.shadow) {
-            verdict.shadow = &limit;
         }
     }
 }
@@ -60,16 +84,9 @@ const Applied* Verdict::nearest() const {
 Verdict decide(const Policy& policy, limit::ClientTable& table, const Request& request, std::size_t route,
                limit::Nanos now) {
     Verdict verdict;
-    walk(
-        policy, request, route, verdict,
-        [&](const Applied& applied) -> Applied& { return verdict.add(applied); },
-        [&](const Applied& a) {
-            return table.take(a.key, a.limit->account.id, a.limit->bucket, a.cost, now);
-        });
-    if (verdict.kind == Verdict::Kind::limited)
-        for (const Applied& applied : verdict.applied())
-            if (applied.asked && applied.answer.admitted)
-                table.give_back(applied.key, applied.limit->account.id, applied.limit->bucket, applied.cost);
+    gather(policy, request, route, verdict, [&](const Applied& applied) { verdict.applied_.add(applied); });
+    ask(table, verdict.applied_, now);
+    conclude(verdict);
     count(verdict);
     return verdict;
 }
@@ -77,12 +94,12 @@ Verdict decide(const Policy& policy, limit::ClientTable& table, const Request& r
 Verdict explain(const Policy& policy, const limit::ClientTable& table, const Request& request,
                 std::size_t route, limit::Nanos now) {
     Verdict verdict;
-    walk(
-        policy, request, route, verdict,
-        [&](const Applied& applied) -> Applied& { return verdict.add(applied); },
-        [&](const Applied& a) {
-            return table.peek(a.key, a.limit->account.id, a.limit->bucket, a.cost, now);
-        });
+    gather(policy, request, route, verdict, [&](const Applied& applied) {
+        Applied& asked = verdict.applied_.add(applied);
+        asked.asked = true;
+        asked.answer = table.peek(asked.key, asked.limit->account.id, asked.limit->bucket, asked.cost, now);
+    });
+    conclude(verdict);
     return verdict;
 }
 

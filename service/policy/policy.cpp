@@ -6,6 +6,7 @@
 #include <stdexcept>
 
 #include "runtime/check.h"
+#include "service/policy/structured_list.h"
 
 namespace sluice::policy {
 
@@ -61,7 +62,8 @@ Limit::Limit(const config::Limit& limit, const config::Client& client, Ledger& l
       key(limit, client, ledger.secret()),
       bucket(limit.rate.count, limit.rate.per, limit.burst),
       account(ledger.account(limit)),
-      policy_item(quoted(limit.name) + ";q=" + std::to_string(limit.burst) +
+      quoted_name(quoted(limit.name)),
+      policy_item(quoted_name + ";q=" + std::to_string(std::min(limit.burst, kStructuredIntegerMax)) +
                   ";w=" + std::to_string(bucket.window_seconds())),
       shadow(limit.mode == config::Mode::shadow) {}
 
@@ -88,6 +90,7 @@ Policy::Policy(const config::Config& config, Ledger& ledger)
       allowed_(config.allow),
       denied_(config.deny),
       response_(config.response) {
+    if (config.limits.size() > kLimitsMax) throw std::length_error("more than 32 limits");
     for (const auto& route : config.routes)
         routes_.push_back({Matcher(route.match), upstream_index(config, route), &route});
     limits_.reserve(config.limits.size());

@@ -20,7 +20,7 @@
 namespace sluice::policy {
 
 /// More limits than this on one configuration are refused: one request is charged under at most so many.
-inline constexpr std::size_t kLimitsMax = 32;
+inline constexpr std::size_t kLimitsMax = limit::ClientTable::kChargesMax;
 
 /// What outlives a reload: the table of clients, and for each limit that keeps its name, key and algorithm,
 /// its id in the table and its counters. Used by the loader only, one load at a time, but for `table`.
@@ -59,6 +59,7 @@ struct Limit {
     KeyMaker key;
     limit::Bucket bucket;
     Ledger::Account account;
+    std::string quoted_name;  // as a structured field's string: "per-ip", quotes included
     std::string policy_item;  // of RateLimit-Policy: "per-ip";q=20;w=2
     bool shadow;
 };

@@ -1,0 +1,52 @@
+#pragma once
+
+// What new clients are charged under while the table is full of clients that owe: one bucket for each limit
+// and each block of addresses (ClientKey::block). Exact for the /16 of IPv4; the /32 of IPv6 are hashed onto
+// 65,536 buckets, and all digests share one. Made in pages as they are used and kept: at most 3 MiB for a
+// limit.
+
+#include <array>
+#include <atomic>
+#include <cstddef>
+#include <cstdint>
+
+#include "runtime/spin_lock.h"
+#include "service/limit/client_key.h"
+#include "service/limit/gcra.h"
+
+namespace sluice::limit {
+
+struct SharedBucket {
+    mutable runtime::SpinLock lock;
+    Bucket::State state;  // guarded by lock
+};
+
+/// Any thread may call any function at any time.
+class SharedBuckets {
+  public:
+    static constexpr std::size_t kLimits = 256;
+
+    SharedBuckets() = default;
+    ~SharedBuckets();
+    SharedBuckets(const SharedBuckets&) = delete;
+
+    /// The bucket of a block under a limit; stays where it is. `hash` is the block's, keyed.
+    SharedBucket& of(const ClientKey& block, std::uint8_t limit, std::uint64_t hash);
+    /// nullptr: nobody was charged there yet.
+    const SharedBucket* find(const ClientKey& block, std::uint8_t limit, std::uint64_t hash) const;
+
+    std::uint64_t bytes() const { return bytes_.load(std::memory_order_relaxed); }
+
+  private:
+    using Page = std::array<SharedBucket, 256>;
+    using Directory = std::array<std::atomic<Page*>, 512>;  // half of it for IPv4
+
+    static std::size_t place(const ClientKey& block, std::uint64_t hash);
+    template <class T>
+    T& made(std::atomic<T*>& slot);
+
+    std::array<std::atomic<Directory*>, kLimits> limits_{};
+    std::atomic<std::uint64_t> bytes_{0};
+};
+
+}  // namespace sluice::limit

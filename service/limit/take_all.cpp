@@ -1,0 +1,109 @@
+#include <algorithm>
+#include <array>
+#include <span>
+
+#include "runtime/check.h"
+#include "service/limit/client_shard.h"
+#include "service/limit/client_table.h"
+#include "service/limit/shared_buckets.h"
+#include "service/limit/short_list.h"
+
+namespace sluice::limit {
+
+namespace {
+
+/// Several locks at once. All who hold more than one take them in the order of their addresses.
+class Locks {
+  public:
+    Locks() = default;
+    Locks(const Locks&) = delete;
+    ~Locks() {
+        for (runtime::SpinLock* lock : wanted()) lock->unlock();
+    }
+
+    void want(runtime::SpinLock& lock) { locks_[size_++] = &lock; }
+    void lock_all() {
+        std::ranges::sort(wanted());
+        size_ = static_cast<std::size_t>(std::ranges::unique(wanted()).begin() - wanted().begin());
+        for (runtime::SpinLock* lock : wanted()) lock->lock();
+    }
+
+  private:
+    std::span<runtime::SpinLock*> wanted() { return {locks_.data(), size_}; }
+
+    std::size_t size_ = 0;
+    std::array<runtime::SpinLock*, ClientTable::kChargesMax> locks_;
+};
+
+/// Where one charge is made, and what its state was and shall be.
+struct Account {
+    std::uint64_t hash;
+    ClientShard* shard;
+    ClientEntry* entry = nullptr;    // else:
+    SharedBucket* common = nullptr;  // the table had no room
+    Bucket::State before, after;
+};
+
+// Owes for ever: no charge made later on evicts what one made earlier stands on.
+constexpr Bucket::State kPinned{.tat = Bucket::kNever, .fraction = 0};
+
+}  // namespace
+
+// 1. Take the locks of all shards that the clients are in. 2. Find or make their entries; for those that find
+// no room, take the locks of the shared buckets. 3. Ask one after the other, on copies. 4. Write down all
+// copies, or none. The shared buckets' locks come behind the shards', here as in take(), so that two requests
+// never wait for each other.
+void ClientTable::take_all(std::span<Charge> charges, Nanos now) {
+    SLUICE_CHECK(charges.size() <= kChargesMax, "a request is charged under so many limits at most");
+    ShortList<Account, kChargesMax> accounts;
+    Locks shards, commons;
+    for (const Charge& charge : charges) {
+        const std::uint64_t where = hash(charge.key, charge.limit);
+        ClientShard& shard = shards_[shard_of(where)];
+        accounts.add({.hash = where, .shard = &shard});
+        shards.want(shard.lock);
+    }
+    shards.lock_all();
+
+    for (std::size_t i = 0; i < charges.size(); ++i) {
+        const Charge& charge = charges[i];
+        Account& account = accounts[i];
+        if (ClientEntry* entry = claim(*account.shard, account.hash, charge.key, charge.limit, now)) {
+            account.before = entry->state();
+            entry->set(kPinned);
+        } else {
+            shared_.fetch_add(1, std::memory_order_relaxed);
+            account.common = &shared_bucket(charge.key, charge.limit);
+            commons.want(account.common->lock);
+        }
+    }
+    commons.lock_all();
+
+    bool refused = false;
+    for (std::size_t i = 0; i < charges.size(); ++i) {
+        Charge& charge = charges[i];
+        Account& account = accounts[i];
+        // Looked up anew: making one entry may have moved another.
+        account.entry =
+            account.common ? nullptr : account.shard->find(account.hash, charge.key, charge.limit);
+        if (account.common) account.before = account.common->state;
+        account.after = account.before;
+        charge.asked = !refused;
+        if (refused) continue;
+        charge.answer = charge.bucket->take(account.after, charge.cost, now);
+        refused = !charge.answer.admitted && charge.may_refuse;
+    }
+
+    for (std::size_t i = 0; i < charges.size(); ++i) {
+        const Charge& charge = charges[i];
+        const Account& account = accounts[i];
+        const bool spent = charge.asked && charge.answer.admitted;
+        const Bucket::State& state = refused && spent ? account.before : account.after;
+        if (account.common) account.common->state = state;
+        if (!account.entry) continue;
+        account.entry->set(state);
+        if (charge.asked && !(refused && spent)) count(*account.entry, charge.answer.admitted, now);
+    }
+}
+
+}  // namespace sluice::limit

@@ -1,0 +1,107 @@
+#include "service/policy/rate_fields.h"
+
+#include <algorithm>
+#include <charconv>
+#include <limits>
+
+#include "service/http/writer.h"
+#include "service/policy/structured_list.h"
+
+namespace sluice::policy {
+
+namespace {
+
+constexpr limit::Nanos kSecond = 1'000'000'000;
+
+constexpr http::FieldSet kTheirs{http::FieldId::ratelimit, http::FieldId::ratelimit_policy,
+                                 http::FieldId::x_ratelimit_limit, http::FieldId::x_ratelimit_remaining,
+                                 http::FieldId::x_ratelimit_reset};
+
+std::uint64_t seconds_up(limit::Nanos time) {
+    return static_cast<std::uint64_t>(time / kSecond + (time % kSecond > 0));
+}
+
+std::uint64_t as_integer(std::uint64_t n) {
+    return std::min(n, kStructuredIntegerMax);
+}
+
+void write_policies(const Verdict& verdict, http::Writer& to) {
+    std::string_view before = "RateLimit-Policy: ";
+    for (const Applied& each : verdict.applied()) {
+        if (each.limit->shadow) continue;
+        to << before << each.limit->policy_item;
+        before = ", ";
+    }
+    to << "\r\n";
+}
+
+void write_standard(const Applied& nearest, http::Writer& to) {
+    to << "RateLimit: " << nearest.limit->quoted_name << ";r=" << as_integer(nearest.answer.remaining);
+    if (nearest.answer.next_token > 0) to << ";t=" << seconds_up(nearest.answer.next_token);
+    to << "\r\n";
+}
+
+void write_legacy(const Applied& nearest, http::Writer& to) {
+    to << "X-RateLimit-Limit: " << nearest.limit->bucket.burst()
+       << "\r\nX-RateLimit-Remaining: " << nearest.answer.remaining
+       << "\r\nX-RateLimit-Reset: " << seconds_up(nearest.answer.next_token) << "\r\n";
+}
+
+/// The least `r` of all RateLimit lines; nullopt: they are not what the draft asks for.
+std::optional<std::uint64_t> least_remaining(const http::Fields& fields) {
+    std::optional<std::uint64_t> least;
+    for (const http::Field& field : fields) {
+        if (field.id != http::FieldId::ratelimit) continue;
+        const auto remaining = least_parameter(field.value, "r");
+        if (!remaining) return std::nullopt;
+        least = std::min(least.value_or(*remaining), *remaining);
+    }
+    return least;
+}
+
+std::optional<std::uint64_t> legacy_remaining(const http::Fields& fields) {
+    const std::string_view text = fields.value(http::FieldId::x_ratelimit_remaining);
+    std::uint64_t number = 0;
+    const auto [end, error] = std::from_chars(text.data(), text.data() + text.size(), number);
+    if (error != std::errc() || end != text.data() + text.size()) return std::nullopt;
+    return number;
+}
+
+}  // namespace
+
+std::uint64_t retry_after_seconds(const Verdict& verdict) {
+    if (!verdict.refused_by) return 0;
+    const limit::Nanos wait = verdict.refused_by->answer.retry_after;
+    if (wait == std::numeric_limits<limit::Nanos>::max())
+        return verdict.refused_by->limit->bucket.window_seconds();
+    return std::max<std::uint64_t>(1, seconds_up(wait));
+}
+
+std::string_view write_rate_fields(const Verdict& verdict, config::RateHeaders headers,
+                                   std::span<char> room) {
+    using enum config::RateHeaders;
+    const Applied* nearest = verdict.nearest();
+    if (!nearest) return {};
+    http::Writer to(room);
+    if (headers == standard || headers == both) {
+        write_policies(verdict, to);
+        write_standard(*nearest, to);
+    }
+    if (headers == legacy || headers == both) write_legacy(*nearest, to);
+    if (verdict.refused_by) to << "Retry-After: " << retry_after_seconds(verdict) << "\r\n";
+    return to.text();
+}
+
+RateFieldsChoice choose_rate_fields(const Verdict& verdict, config::RateHeaders headers,
+                                    const http::Fields& upstream) {
+    const Applied* nearest = verdict.nearest();
+    if (!nearest || headers == config::RateHeaders::none) return {.ours = false, .drop = {}};
+    const bool standard = upstream.has(http::FieldId::ratelimit);
+    if (!standard && !upstream.has(http::FieldId::x_ratelimit_remaining))
+        return {.ours = true, .drop = kTheirs};
+    const auto theirs = standard ? least_remaining(upstream) : legacy_remaining(upstream);
+    if (!theirs || nearest->answer.remaining < *theirs) return {.ours = true, .drop = kTheirs};
+    return {.ours = false, .drop = {}};
+}
+
+}  // namespace sluice::policy
