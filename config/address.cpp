@@ -87,7 +87,8 @@ std::string suggestion(std::string_view text, bool listen) {
     const std::string here = listen ? "0.0.0.0:" : "127.0.0.1:";
     if (text.starts_with("/")) guess = std::string(kUnix) + guess;
     if (port_of(guess)) guess = here + guess;
-    if (guess.starts_with(":") || guess.starts_with("*:")) guess = here + guess.substr(guess.find(':') + 1);
+    if ((guess.starts_with(":") || guess.starts_with("*:")) && std::ranges::count(guess, ':') == 1)
+        guess = here + guess.substr(guess.find(':') + 1);
     if (listen && guess.starts_with("localhost:")) guess.replace(0, 9, "127.0.0.1");
     if (const auto colon = guess.rfind(':');
         colon != std::string::npos && is_ip(guess.substr(0, colon), AF_INET6)) {

@@ -44,7 +44,7 @@ void read(Reader& reader, const Value& value, Listen& out) {
 
 void read_listen(Reader& reader, const Value& value, std::vector<Listen>& out) {
     if (value.node.kind != Node::Kind::array) {
-        read(reader, value, out.emplace_back());
+        read(reader, Value{value.node, value.pointer, value.pattern + "/*"}, out.emplace_back());
         return;
     }
     read(reader, value, out);

@@ -42,12 +42,6 @@ std::size_t edit_distance(std::string_view one, std::string_view other) {
 
 std::optional<std::string_view> nearest(std::string_view word, std::span<const std::string_view> known) {
     if (word.size() > kLongestWord) return std::nullopt;
-    for (const std::string_view candidate : known) {
-        // "warning" for "warn", "fixed" for "fixed_window".
-        const bool begins =
-            same_ignoring_case(candidate.substr(0, word.size()), word.substr(0, candidate.size()));
-        if (begins && std::min(word.size(), candidate.size()) >= kTellingLetters) return candidate;
-    }
     std::optional<std::string_view> best;
     std::size_t best_distance = std::max<std::size_t>(1, word.size() / 3) + 1;
     for (const std::string_view candidate : known) {
@@ -58,7 +52,14 @@ std::optional<std::string_view> nearest(std::string_view word, std::span<const s
             best_distance = distance;
         }
     }
-    return best;
+    if (best) return best;
+    for (const std::string_view candidate : known) {
+        // "warning" for "warn", "fixed" for "fixed_window".
+        const bool begins =
+            same_ignoring_case(candidate.substr(0, word.size()), word.substr(0, candidate.size()));
+        if (begins && std::min(word.size(), candidate.size()) >= kTellingLetters) return candidate;
+    }
+    return std::nullopt;
 }
 
 std::string did_you_mean(std::string_view word, std::span<const std::string_view> known) {

@@ -13,8 +13,8 @@ namespace sluice::config {
 /// other (optimal string alignment), letters of both cases being the same.
 std::size_t edit_distance(std::string_view one, std::string_view other);
 
-/// nearest() returns the known word that begins as `word` does, one being the beginning of the other, or else
-/// the one with the smallest distance, unless that is more than a third of the word's length.
+/// nearest() returns the known word with the smallest distance, unless that is more than a third of the
+/// word's length; then the first one that `word` begins with, or that begins with `word`.
 std::optional<std::string_view> nearest(std::string_view word, std::span<const std::string_view> known);
 
 /// `; did you mean "burst"?`, or nothing.

@@ -8,34 +8,26 @@
 namespace sluice::config {
 namespace {
 
-// A row goes when what it names is built; a table without rows is the whole contract. `refused` is a value as
-// it is written: "*" is any, "!x" is any but x, "x*" begins with x.
-struct Missing {
-    std::string_view pattern;
-    std::string_view refused;
-    std::string_view what;
-};
+constexpr std::array kNotBuilt{
+    NotBuilt{"/listen/*/tls", "*", "TLS on a listener"},
+    NotBuilt{"/listen/*/proxy_protocol", "!false", "the PROXY protocol"},
 
-constexpr std::array kMissing{
-    Missing{"/listen/*/tls", "*", "TLS on a listener"},
-    Missing{"/listen/*/proxy_protocol", "!false", "the PROXY protocol"},
+    NotBuilt{"/upstream", "https://*", "TLS to an upstream"},
+    NotBuilt{"/upstreams/*/tls", "*", "TLS to an upstream"},
+    NotBuilt{"/upstreams/*/balance", "!round_robin", "any balance but round_robin"},
+    NotBuilt{"/upstreams/*/servers/*/weight", "!1", "a weight other than 1"},
+    NotBuilt{"/upstreams/*/servers/*/backup", "!false", "a backup server"},
+    NotBuilt{"/upstreams/*/health", "*", "active health checking"},
+    NotBuilt{"/upstreams/*/eject", "*", "ejecting servers"},
 
-    Missing{"/upstream", "https://*", "TLS to an upstream"},
-    Missing{"/upstreams/*/tls", "*", "TLS to an upstream"},
-    Missing{"/upstreams/*/balance", "!round_robin", "any balance but round_robin"},
-    Missing{"/upstreams/*/servers/*/weight", "!1", "a weight other than 1"},
-    Missing{"/upstreams/*/servers/*/backup", "!false", "a backup server"},
-    Missing{"/upstreams/*/health", "*", "active health checking"},
-    Missing{"/upstreams/*/eject", "*", "ejecting servers"},
+    NotBuilt{"/client/address_from", "!X-Forwarded-For", "any address_from but X-Forwarded-For"},
 
-    Missing{"/client/address_from", "!X-Forwarded-For", "any address_from but X-Forwarded-For"},
+    NotBuilt{"/limits/*/algorithm", "!token_bucket", "any algorithm but token_bucket"},
+    NotBuilt{"/limits/*/action", "!reject", "any action but reject"},
+    NotBuilt{"/limits/*/ban", "*", "banning"},
 
-    Missing{"/limits/*/algorithm", "!token_bucket", "any algorithm but token_bucket"},
-    Missing{"/limits/*/action", "!reject", "any action but reject"},
-    Missing{"/limits/*/ban", "*", "banning"},
-
-    Missing{"/store/redis", "*", "a store outside the process"},
-    Missing{"/check", "*", "a listener for decisions alone"},
+    NotBuilt{"/store/redis", "*", "a store outside the process"},
+    NotBuilt{"/check", "*", "a listener for decisions alone"},
 };
 
 bool matches(std::string_view refused, std::string_view text) {
@@ -46,12 +38,16 @@ bool matches(std::string_view refused, std::string_view text) {
 
 }  // namespace
 
+std::span<const NotBuilt> not_built() {
+    return kNotBuilt;
+}
+
 std::optional<std::string> not_supported(std::string_view pattern, const Node& node) {
-    const auto* const row = std::find_if(kMissing.begin(), kMissing.end(), [&](const Missing& missing) {
-        return missing.pattern == pattern && matches(missing.refused, node.text);
+    const auto* const found = std::find_if(kNotBuilt.begin(), kNotBuilt.end(), [&](const NotBuilt& row) {
+        return row.pattern == pattern && matches(row.refused, node.text);
     });
-    if (row == kMissing.end()) return std::nullopt;
-    return std::string(row->what) + " is not supported yet";
+    if (found == kNotBuilt.end()) return std::nullopt;
+    return std::string(found->what) + " is not supported yet";
 }
 
 }  // namespace sluice::config

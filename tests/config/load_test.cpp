@@ -1,0 +1,52 @@
+// From a file, and from the environment of this process.
+
+#include "config/load.h"
+
+#include <cstdlib>
+
+#include <gtest/gtest.h>
+
+#include "tests/config/files.h"
+#include "tests/config/parsing.h"
+
+namespace sluice::config {
+namespace {
+
+TEST(Load, ReadsAFile) {
+    const std::string path = testing::TempDir() + "load_test.json";
+    std::ofstream(path) << R"({ "upstream": "a:1" })";
+    const auto config = load(path, {});
+    ASSERT_TRUE(config);
+    EXPECT_EQ(*config, good(R"({ "upstream": "a:1" })"));
+}
+
+TEST(Load, ErrorsNameTheFile) {
+    const std::string path = testing::TempDir() + "load_test_bad.json";
+    std::ofstream(path) << "{\n \"upstream\": 1 }";
+    const auto config = load(path, {});
+    ASSERT_FALSE(config);
+    EXPECT_EQ(lines(config.error()), path +
+                                         ":2:14: /upstream: must be the address of a server, a string such "
+                                         "as \"127.0.0.1:3000\", not a number\n");
+}
+
+TEST(Load, AFileThatCannotBeReadIsOneLine) {
+    EXPECT_EQ(lines(load("/nowhere/sluice.json", {}).error()),
+              "/nowhere/sluice.json: No such file or directory\n");
+    EXPECT_EQ(lines(load(testing::TempDir(), {}).error()), testing::TempDir() + ": Is a directory\n");
+}
+
+TEST(Load, AnEndlessFileIsNotReadToItsEnd) {
+    EXPECT_EQ(lines(load("/dev/zero", {}).error()), "/dev/zero: is larger than 4 MiB\n");
+}
+
+TEST(Environment, IsTheProcesss) {
+    const auto environment = process_environment();
+    const char* const path = std::getenv("PATH");
+    ASSERT_TRUE(path);
+    ASSERT_TRUE(environment.contains("PATH"));
+    EXPECT_EQ(environment.at("PATH"), path);
+}
+
+}  // namespace
+}  // namespace sluice::config

@@ -1,0 +1,58 @@
+// What the contract names and is not built yet is refused in these words, and never ignored.
+
+#include "config/supported.h"
+
+#include <gtest/gtest.h>
+
+#include "tests/config/parsing.h"
+
+namespace sluice::config {
+namespace {
+
+TEST(NotBuilt, IsRefusedWhereItStands) {
+    const std::tuple<std::string, const char*, const char*> rows[] = {
+        {with(R"("listen": [ { "address": "127.0.0.1:1", "tls": @{ "certificate": "c", "key": "k" } } ])"),
+         "/listen/0/tls", "TLS on a listener"},
+        {with(R"("listen": [ { "address": "127.0.0.1:1", "proxy_protocol": @true } ])"),
+         "/listen/0/proxy_protocol", "the PROXY protocol"},
+        {with(R"("listen": { "address": "127.0.0.1:1", "proxy_protocol": @true })"), "/listen/proxy_protocol",
+         "the PROXY protocol"},
+        {R"({ "upstream": @"https://app:443" })", "/upstream", "TLS to an upstream"},
+        {upstream_with(R"("tls": @{})"), "/upstreams/app/tls", "TLS to an upstream"},
+        {upstream_with(R"("balance": @"ip_hash")"), "/upstreams/app/balance", "any balance but round_robin"},
+        {upstream_with(
+             R"("health": @{ "path": "/healthz", "interval": "5s", "timeout": "1s", "healthy_after": 2, "unhealthy_after": 3 })"),
+         "/upstreams/app/health", "active health checking"},
+        {upstream_with(R"("eject": @{ "after": 5, "for": "10s" })"), "/upstreams/app/eject",
+         "ejecting servers"},
+        {R"({ "upstreams": { "app": { "servers": [ { "address": "a:1", "weight": @2 } ] } }, "routes": [ { "upstream": "app" } ] })",
+         "/upstreams/app/servers/0/weight", "a weight other than 1"},
+        {R"({ "upstreams": { "app": { "servers": [ { "address": "a:1", "backup": @true } ] } }, "routes": [ { "upstream": "app" } ] })",
+         "/upstreams/app/servers/0/backup", "a backup server"},
+        {with(R"("client": { "address_from": @"Forwarded" })"), "/client/address_from",
+         "any address_from but X-Forwarded-For"},
+        {limit_with(R"("rate": "1/s", "algorithm": @"sliding_window")"), "/limits/0/algorithm",
+         "any algorithm but token_bucket"},
+        {limit_with(R"("algorithm": @"concurrency", "max": 3)"), "/limits/0/algorithm",
+         "any algorithm but token_bucket"},
+        {limit_with(R"("rate": "1/s", "action": @"delay", "max_delay": "2s")"), "/limits/0/action",
+         "any action but reject"},
+        {limit_with(R"("rate": "1/s", "ban": @{ "after": 10, "within": "1m", "for": "15m" })"),
+         "/limits/0/ban", "banning"},
+        {with(R"("store": { "redis": @"rediss://h:1/0", "timeout": "20ms", "on_error": "deny" })"),
+         "/store/redis", "a store outside the process"},
+        {with(R"("check": @"0.0.0.0:8082")"), "/check", "a listener for decisions alone"},
+    };
+    for (const auto& [text, pointer, what] : rows)
+        expect_error(text, pointer, std::string(what) + " is not supported yet");
+}
+
+TEST(NotBuilt, IsStillReadForOtherMistakes) {
+    expect_error(
+        limit_with(R"("rate": "1/s", "ban": { "after": 10, "within": @"1 minute", "for": "15m" })"),
+        "/limits/0/ban/within",
+        R"("1 minute" is not a duration (above 0 and at most 3650d, such as "250ms", "1.5s" or "1h30m"; did you mean "1m"?))");
+}
+
+}  // namespace
+}  // namespace sluice::config
