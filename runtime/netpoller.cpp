@@ -86,6 +86,11 @@ void PollSlot::close() {
     poller_->free_slot(*this);
 }
 
+void PollSlot::detach() {
+    ::epoll_ctl(poller_->epoll_, EPOLL_CTL_DEL, descriptor_, nullptr);
+    close();
+}
+
 struct PollSlot::Call {
     PollSlot& slot;
     Side& side;

@@ -82,6 +82,8 @@ class alignas(64) PollSlot {
     // close() frees the slot: whoever still waits ends as `cancelled`. Before close(2) of the descriptor,
     // which takes it out of epoll.
     void close();
+    // detach() is close() for a descriptor that lives on, at the price of a system call: it may be registered again.
+    void detach();
 
     // ready() tells whether an event was reported that no clear() has taken back. A hint: one may be on its
     // way.
@@ -113,9 +115,7 @@ class alignas(64) PollSlot {
 
     // hung_up() tells whether nothing can be sent any more: a reset, an error, both directions ended, or
     // cancel(). The peer's end of sending alone is no hang-up.
-    bool hung_up() const {
-        return half_of(Half::write).ended.load(std::memory_order_acquire) || cancelled();
-    }
+    bool hung_up() const { return half_of(Half::write).ended.load(std::memory_order_acquire) || cancelled(); }
 
     int descriptor() const { return descriptor_; }
 

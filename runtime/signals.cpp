@@ -45,7 +45,7 @@ int SignalSet::wait() {
         std::lock_guard lock(lock_);
         slot_ = nullptr;
     }
-    slot->close();
+    slot->detach();
     return signal;
 }
 

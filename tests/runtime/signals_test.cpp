@@ -1,0 +1,45 @@
+#include "runtime/signals.h"
+
+#include <csignal>
+
+#include <unistd.h>
+
+#include <gtest/gtest.h>
+
+#include "runtime/go.h"
+#include "runtime/scheduler.h"
+#include "runtime/wait_group.h"
+
+namespace sluice::runtime {
+namespace {
+
+TEST(SignalSet, TellsOneSignalAfterTheOther) {
+    SignalSet signals{SIGUSR1, SIGUSR2};
+    Scheduler scheduler({.workers = 2});
+    scheduler.run([&] {
+        for (int i = 0; i < 10; ++i) {
+            const int sent = i % 2 == 0 ? SIGUSR1 : SIGUSR2;
+            ::kill(::getpid(), sent);
+            EXPECT_EQ(signals.wait(), sent);
+        }
+    });
+}
+
+TEST(SignalSet, CancelEndsTheWaitAndAllLaterOnes) {
+    SignalSet signals{SIGUSR1};
+    Scheduler scheduler({.workers = 2});
+    scheduler.run([&] {
+        WaitGroup waiting;
+        waiting.add();
+        go([&] {
+            EXPECT_EQ(signals.wait(), 0);
+            waiting.done();
+        });
+        signals.cancel();
+        waiting.wait();
+        EXPECT_EQ(signals.wait(), 0);
+    });
+}
+
+}  // namespace
+}  // namespace sluice::runtime
