@@ -54,6 +54,7 @@ Counters counters(Scheduler& scheduler) {
         sum.spawned += worker->stats.spawned.get();
         sum.steals += worker->stats.steals.get();
         sum.parks += worker->stats.parks.get();
+        sum.switches += worker->stats.switches.get();
         sum.polls += worker->stats.polls.get();
         sum.uncaught += worker->stats.uncaught.get();
     }

@@ -52,8 +52,6 @@ class TimerQueue {
     void set_poller(Netpoller& poller) { poller_ = &poller; }
 
   private:
-    void lower_next(Time when);
-
     Netpoller* poller_ = nullptr;
     std::atomic<bool> asleep_{false};
     std::atomic<std::int64_t> next_{kNever.time_since_epoch().count()};  // written under lock_

@@ -83,6 +83,7 @@ void Worker::leave(Task* self, After after, bool last) {
     departed_ = self;
     after_ = after;
     current_ = nullptr;
+    stats.switches.add();
     // Straight to the next task where there is one: that spares the way over the loop's stack.
     Task* const next = --budget_ > 0 && !shuffled_ ? next_local() : nullptr;
     incoming_ = next;
@@ -147,9 +148,13 @@ void Worker::wake(Task* task) {
 }
 
 void Worker::enqueue(Task* task) {
+    push(task);
+    if (!alone_) shared_.work_published(true);
+}
+
+void Worker::push(Task* task) {
     task->state.store(TaskState::runnable, std::memory_order_relaxed);
     if (!ring_.push(task)) overflow(task);
-    if (!alone_) shared_.work_published(true);
 }
 
 void Worker::overflow(Task* task) {
@@ -178,13 +183,12 @@ Task* Worker::take_posted() {
 }
 
 void Worker::take_in(Woken& woken) {
-    while (Task* const task = woken.tasks.pop()) {
-        if (kForceMigration) {
-            wake(task);
-        } else {
-            enqueue(task);
-        }
-    }
+    // A single task that a worker with nothing else to do was woken for is no work for another: waking that
+    // would cost a system call, and find nothing.
+    const bool busy = current_ != nullptr || incoming_ != nullptr || has_local_work();
+    const bool publish = !alone_ && woken.tasks.size() > (busy ? 0U : 1U);
+    while (Task* const task = woken.tasks.pop()) kForceMigration ? wake(task) : push(task);
+    if (publish) shared_.work_published(true);
     while (Dormant* const dormant = woken.dormants) {
         woken.dormants = dormant->next;  // the dormant is its owner's again as soon as it is launched
         start_dormant(scheduler_, *dormant);
@@ -317,25 +321,28 @@ void Worker::rest() {
     shared_.idle.add(index_);
     if (std::exchange(searching_, false)) shared_.idle.end_search();
     stop_if_done();
-    const Duration patience = work_anywhere() ? Duration::zero() : time_to_timer();
+    Woken woken;
+    const Duration patience = work_anywhere() ? Duration::zero() : time_to_timer(woken);
     if (patience > Duration::zero()) {
-        poll(patience);
+        stats.polls.add();
+        poller_.poll(patience, woken);
         budget_ = batch_;
         batch_began_ = Time{};  // it was not spent working
         clock_ = coarse_clock();
     }
     timers_.awake();
     if (!shared_.idle.remove(index_)) searching_ = true;
+    take_in(woken);  // only now: an idle worker that published work would wake itself
 }
 
-// Until the next timer; none at all when timers were due, which are runnable then.
-Duration Worker::time_to_timer() {
+// Until the next timer; none at all when timers were due, which `woken` has then.
+Duration Worker::time_to_timer(Woken& woken) {
     const Time next = timers_.next();
     if (next == kNever) return Duration::max();
     const Time now = steady_now();
     clock_ = now.time_since_epoch().count();
-    look_at_timers(now);
-    return ring_.empty() && next_slot_ == nullptr ? timers_.next() - now : Duration::zero();
+    if (timers_.due(now)) timers_.fire_due(now, woken);
+    return woken.empty() ? timers_.next() - now : Duration::zero();
 }
 
 bool Worker::work_anywhere() const {
@@ -365,7 +372,7 @@ void Worker::rest_in_virtual_time() {
         if (!held && poller_.open_slots() == 0) report_deadlock();
         poll(Duration::max());
     }
-    shared_.idle.remove(index_);
+    if (!shared_.idle.remove(index_)) shared_.idle.end_search();
 }
 
 void Worker::report_deadlock() {

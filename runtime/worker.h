@@ -119,13 +119,14 @@ class alignas(64) Worker {
     void rest_in_virtual_time();
     bool work_anywhere() const;
     bool has_local_work() const { return next_slot_ != nullptr || !ring_.empty(); }
-    Duration time_to_timer();
+    Duration time_to_timer(Woken& woken);
     void look_at_timers(Time now);
     void poll(Duration patience);
     void stop_if_done();
     [[noreturn]] void report_deadlock();
 
     void run_task(Task* task);
+    void push(Task* task);  // into the ring, telling nobody
     void overflow(Task* task);
 
     static constexpr unsigned kRing = 256;

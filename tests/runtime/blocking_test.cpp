@@ -35,7 +35,7 @@ TEST_P(BlockingTest, PassesExceptionsThrough) {
 }
 
 TEST_P(BlockingTest, RunsOnAnotherThreadThanTheWorkers) {
-    run([this] {
+    run([] {
         unsigned index = blocking([] { return worker_index(); });
         EXPECT_EQ(index, GetParam());
     });

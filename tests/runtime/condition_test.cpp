@@ -70,6 +70,7 @@ TEST_F(ConditionInVirtualTime, NotifyOneWakesTheTaskThatWaitsLongest) {
             this_task::sleep_for(10ms);
             condition.notify_one();
         }
+        this_task::sleep_for(10ms);
     });
     EXPECT_EQ(woken, (std::vector{0, 1, 2}));
 }

@@ -163,7 +163,7 @@ TEST_P(HazardTest, NoWakeupIsLostBetweenTasks) {
             games.push_back(std::make_unique<PingPong>());
             for (const int side : {0, 1}) {
                 playing.fetch_add(1);
-                go([&playing, game = games.back().get(), side, rounds] {
+                go([&, game = games.back().get(), side] {
                     game->play(side, rounds);
                     playing.fetch_sub(1);
                 });

@@ -97,7 +97,7 @@ TEST_P(MutexTest, ScopedLockOfTwoMutexesInBothOrdersDoesNotDeadlock) {
 // A task that takes the lock again as soon as it has let go would, with barging alone, never let the other
 // in.
 TEST_P(MutexTest, GreedyTaskDoesNotStarveAnother) {
-    run([this] {
+    run([] {
         Mutex mutex;
         WaitGroup group;
         std::atomic<bool> stop = false;

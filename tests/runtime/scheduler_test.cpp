@@ -9,6 +9,7 @@
 #include <vector>
 
 #include "runtime/this_task.h"
+#include "runtime/wait_group.h"
 #include "tests/runtime/on_workers.h"
 
 namespace sluice::runtime {
@@ -76,7 +77,8 @@ TEST_P(SchedulerTest, LosesNoWakeupOfIdleWorkers) {
 
 TEST_P(SchedulerTest, NumbersItsWorkers) {
     const unsigned workers = GetParam();
-    EXPECT_EQ(worker_index(), (Scheduler({.workers = workers}), workers));
+    const Scheduler last({.workers = workers});
+    EXPECT_EQ(worker_index(), workers) << "outside, one past the last";
     run([=] {
         for (int i = 0; i < 100; ++i) go([=] { EXPECT_LT(worker_index(), workers); });
     });
@@ -134,9 +136,12 @@ TEST_P(SchedulerTest, EndsTheProcessOnAnExceptionOnlyWhenAsked) {
 TEST_P(SchedulerTest, StarvesNobodyInAStormOfYields) {
     run([] {
         std::atomic<bool> stop{false};
+        WaitGroup storm;
+        storm.add(20);
         for (int i = 0; i < 20; ++i) {
             go([&] {
                 while (!stop.load()) this_task::yield();
+                storm.done();
             });
         }
         Scheduler& scheduler = *Scheduler::current();
@@ -145,6 +150,7 @@ TEST_P(SchedulerTest, StarvesNobodyInAStormOfYields) {
         for (int i = 0; i < 5; ++i) this_task::sleep_for(1ms);
         while (!spawned.load()) this_task::yield();
         stop.store(true);
+        storm.wait();
     });
 }
 

@@ -2,9 +2,8 @@
 
 #include <csignal>
 
-#include <unistd.h>
-
 #include <gtest/gtest.h>
+#include <unistd.h>
 
 #include "runtime/go.h"
 #include "runtime/scheduler.h"

@@ -98,14 +98,16 @@ TEST_P(TaskTest, ParksUntilUnparkedByAnotherTask) {
 TEST_P(TaskTest, ParksUntilUnparkedByAnotherThread) {
     run([] {
         for (int i = 0; i < 200; ++i) {
-            std::jthread thread;
-            park(
-                WaitReason::blocking, nullptr,
-                [](void* t, Task* task) {
-                    *static_cast<std::jthread*>(t) = std::jthread([task] { unpark(task); });
-                    return true;
-                },
-                &thread);
+            std::atomic<Task*> parked{nullptr};
+            std::jthread waker([&parked] {
+                while (parked.load() == nullptr) std::this_thread::yield();
+                unpark(parked.load());
+            });
+            const auto post = [](void* place, Task* task) {
+                static_cast<std::atomic<Task*>*>(place)->store(task);
+                return true;
+            };
+            park(WaitReason::blocking, nullptr, post, &parked);
         }
     });
 }
@@ -188,8 +190,8 @@ TEST_P(TaskTest, CancellationMeetsTheParkAtAnyMoment) {
                 child.store(current_task());
                 Board board;
                 EXPECT_EQ(board.wait(), Outcome::cancelled);
-                done.store(true);
                 while (!may_end.load()) this_task::yield();
+                done.store(true);
             });
             while (child.load() == nullptr) this_task::yield();
             cancel(child.load());

@@ -52,8 +52,11 @@ void echo(TcpStream stream) {
 TEST_P(TcpTest, TenThousandExchangesOver64Connections) {
     run([] {
         auto listener = TcpListener::bind(loopback(0)).value();
+        WaitGroup server;
+        server.add();
         go([&] {
             while (auto stream = listener.accept()) go(echo, std::move(*stream));
+            server.done();
         });
         constexpr int kConnections = 64;
         constexpr int kExchanges = 10'000;
@@ -76,6 +79,7 @@ TEST_P(TcpTest, TenThousandExchangesOver64Connections) {
         clients.wait();
         EXPECT_GE(exchanges, kExchanges);
         listener.close();
+        server.wait();
     });
 }
 
@@ -157,13 +161,17 @@ TEST_P(TcpTest, OneTaskReadsWhileAnotherWrites) {
         auto [left, right] = tcp_pair();
         go(echo, std::move(right));
         constexpr std::size_t kSize = 2'000'000;
-        go([&left = left] {
-            error_code error;
-            asio::write(left, asio::buffer(std::string(kSize, 'x')), error);
-            left.shutdown_send(error);
+        WaitGroup writer;
+        writer.add();
+        go([&, &out = left] {
+            error_code failed;
+            asio::write(out, asio::buffer(std::string(kSize, 'x')), failed);
+            out.shutdown_send(failed);
+            writer.done();
         });
         error_code error;
         EXPECT_EQ(read_exactly(left, kSize, error), std::string(kSize, 'x'));
+        writer.wait();
     });
 }
 
@@ -205,7 +213,7 @@ TEST_P(TcpTest, OperationsOnAClosedStreamFail) {
 TEST_P(TcpTest, CancelFromAThreadAbortsTheReadAndTheNext) {
     run([] {
         auto [left, right] = tcp_pair();
-        std::jthread canceller([&left = left] { left.cancel(); });
+        std::jthread canceller([&stream = left] { stream.cancel(); });
         std::array<char, 8> bytes;
         error_code error;
         left.read_some(asio::buffer(bytes), error);
