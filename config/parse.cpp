@@ -92,7 +92,7 @@ std::expected<Config, Errors> parse(std::string_view text, std::string file, con
     read(reader, root, config);
     validate(reader, root, config, judge);
     if (auto errors = reader.take(); !errors.empty()) return std::unexpected(std::move(errors));
-    std::ranges::stable_sort(config.upstreams, {}, &Upstream::name);
+    std::ranges::sort(config.upstreams, {}, &Upstream::name);
     return config;
 }
 

@@ -47,9 +47,10 @@ Value Value::entry(const Member& member) const {
 
 void Reader::complain(std::size_t offset, const std::string& pointer, std::string message) {
     if (full()) return;
-    const bool last = notes_.size() == kMost;
-    notes_.push_back({last ? text_.size() : offset, last ? "" : pointer,
-                      last ? "more errors than these" : std::move(message)});
+    Note note{offset, pointer, std::move(message)};
+    if (notes_.size() == kMost) note = {text_.size(), "", "more errors than these"};
+    const auto after = std::ranges::upper_bound(notes_, note.offset, {}, &Note::offset);
+    notes_.insert(after, std::move(note));
 }
 
 bool Reader::complained_about(std::string_view pointer) const {
@@ -59,8 +60,6 @@ bool Reader::complained_about(std::string_view pointer) const {
 }
 
 Errors Reader::take() {
-    std::stable_sort(notes_.begin(), notes_.end(),
-                     [](const Note& a, const Note& b) { return a.offset < b.offset; });
     Errors errors;
     for (Note& note : notes_) {
         const Place place = place_of(text_, note.offset);

@@ -83,7 +83,7 @@ class Reader {
 
     const std::string file_;
     const std::string_view text_;
-    std::vector<Note> notes_;
+    std::vector<Note> notes_;  // in the order of the text
     std::map<std::string, std::set<std::string>> known_keys_;
 };
 
