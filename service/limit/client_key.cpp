@@ -38,7 +38,7 @@ std::string to_string(const Address& address) {
 
 bool parse_address(std::string_view text, Address& address) {
     char terminated[INET6_ADDRSTRLEN + 1];
-    if (text.empty() || text.size() >= sizeof terminated) return false;
+    if (text.empty() || text.size() >= sizeof terminated || text.contains('\0')) return false;
     *std::copy(text.begin(), text.end(), terminated) = '\0';
     Address parsed = kMapped;
     if (inet_pton(AF_INET, terminated, parsed.data() + 12) != 1 &&

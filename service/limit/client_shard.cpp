@@ -37,25 +37,16 @@ void ClientShard::remove(ClientEntry* entry, const HashSecret& secret) {
     places_[gap] = ClientEntry{};
 }
 
-ClientShard::Search ClientShard::search(Nanos now) const {
-    Search result{places_.size(), hand_ < places_.size() ? hand_ : 0};
-    std::uint32_t longest = 0;
-    for (std::size_t left = std::min(kReach, places_.size()); left > 0;
-         --left, result.end = after(result.end)) {
-        const ClientEntry& entry = places_[result.end];
-        if (!entry.used() || Bucket::owes(entry.state(), now)) continue;
-        const std::uint32_t ago = unseen(entry.last_seen, now);
-        if (result.found < places_.size() && ago <= longest) continue;
-        result.found = result.end;
-        longest = ago;
-    }
-    return result;
-}
-
 ClientEntry* ClientShard::find_evictable(Nanos now) {
-    const Search result = search(now);
-    hand_ = static_cast<std::uint32_t>(result.end);
-    return result.found < places_.size() ? &places_[result.found] : nullptr;
+    ClientEntry* found = nullptr;
+    if (hand_ >= places_.size()) hand_ = 0;
+    for (std::size_t left = std::min(kReach, places_.size()); left > 0; --left) {
+        ClientEntry& entry = places_[hand_];
+        hand_ = static_cast<std::uint32_t>(after(hand_));
+        if (!entry.used() || Bucket::owes(entry.state(), now)) continue;
+        if (!found || unseen(entry.last_seen, now) > unseen(found->last_seen, now)) found = &entry;
+    }
+    return found;
 }
 
 std::size_t ClientShard::shrink(const HashSecret& secret) {

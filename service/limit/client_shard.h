@@ -78,8 +78,6 @@ class alignas(64) ClientShard {
     /// Of the next places: the one that holds the longest unseen client that owes nothing; nullptr: they all
     /// owe. A search looks at 128 places; the next goes on behind them.
     ClientEntry* find_evictable(Nanos now);
-    /// Whether that would find one.
-    bool evictable(Nanos now) const { return search(now).found < places_.size(); }
 
     /// Gives memory back when more than half of it lies idle; returns how many places.
     std::size_t shrink(const HashSecret& secret);
@@ -92,11 +90,6 @@ class alignas(64) ClientShard {
         return static_cast<std::size_t>((hash & 0xffffffff) * places_.size() >> 32);
     }
     std::size_t after(std::size_t place) const { return place + 1 == places_.size() ? 0 : place + 1; }
-    struct Search {
-        std::size_t found;  // places_.size(): none
-        std::size_t end;
-    };
-    Search search(Nanos now) const;
     void resize(std::size_t places, const HashSecret& secret);
 
     std::uint32_t size_ = 0;

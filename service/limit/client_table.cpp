@@ -78,14 +78,8 @@ Bucket::Answer ClientTable::peek(const ClientKey& key, LimitId limit, const Buck
         const std::scoped_lock hold(shard.lock);
         if (const ClientEntry* entry = shard.find(where, key, limit))
             return bucket.peek(entry->state(), cost, now);
-        if (size_.load(kRelaxed) < max_.load(kRelaxed) || shard.evictable(now))
-            return bucket.peek({}, cost, now);
     }
-    const ClientKey block = key.block();
-    const SharedBucket* common = shared_buckets_->find(block, limit, hash(block, limit));
-    if (!common) return bucket.peek({}, cost, now);
-    const std::scoped_lock hold(common->lock);
-    return bucket.peek(common->state, cost, now);
+    return bucket.peek(shared_state(key, limit), cost, now);  // whether there is room or not
 }
 
 std::optional<ClientRecord> ClientTable::find(const ClientKey& key, LimitId limit) const {
@@ -131,7 +125,17 @@ ClientEntry* ClientTable::claim(ClientShard& shard, std::uint64_t where, const C
     ClientEntry& entry = shard.insert(
         where, {.key = key, .last_seen = entry_seconds(now) & 0xffffff, .limit = limit}, secret_);
     bytes_.fetch_add((shard.places() - before) * sizeof(ClientEntry), kRelaxed);
+    // Who was charged under the shared bucket brings along what that owes.
+    if (shared_buckets_->any(limit)) entry.set(shared_state(key, limit));
     return &entry;
+}
+
+Bucket::State ClientTable::shared_state(const ClientKey& key, LimitId limit) const {
+    const ClientKey block = key.block();
+    const SharedBucket* common = shared_buckets_->find(block, limit, hash(block, limit));
+    if (!common) return {};
+    const std::scoped_lock hold(common->lock);
+    return common->state;
 }
 
 /// Counts one entry more, unless that is more than `max`.

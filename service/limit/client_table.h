@@ -125,6 +125,7 @@ class ClientTable {
     bool reserve();
     static void count(ClientEntry& entry, bool admitted, Nanos now);
     SharedBucket& shared_bucket(const ClientKey& key, LimitId limit);
+    Bucket::State shared_state(const ClientKey& key, LimitId limit) const;
 
     // Fixed.
     const std::array<std::uint64_t, 2> secret_;

@@ -25,9 +25,24 @@ class Digest {
           v3_(secret[1] ^ 0x7465646279746573) {}
 
     void add(std::string_view part) {
-        word(part.size());
+        const std::size_t size = part.size();
         for (; part.size() >= 8; part.remove_prefix(8)) word(load(part.data(), 8));
         word(load(part.data(), part.size()));
+        word(size);
+    }
+
+    /// The same for a part that `next()` yields byte by byte, until it is negative.
+    template <class Next>
+    void add_each(Next next) {
+        std::uint64_t bytes = 0, size = 0;
+        for (int byte = next(); byte >= 0; byte = next()) {
+            bytes |= static_cast<std::uint64_t>(byte) << 8 * (size % 8);
+            if (++size % 8 != 0) continue;
+            word(bytes);
+            bytes = 0;
+        }
+        word(bytes);
+        word(size);
     }
 
     ClientKey finish() {

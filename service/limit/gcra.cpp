@@ -10,7 +10,7 @@ namespace sluice::limit {
 
 namespace {
 
-constexpr std::uint64_t kSkew = 1'000'000'000;
+constexpr std::uint64_t kSkew = 10'000'000'000;
 
 }  // namespace
 

@@ -32,6 +32,8 @@ class SharedBuckets {
 
     /// The bucket of a block under a limit; stays where it is. `hash` is the block's, keyed.
     SharedBucket& of(const ClientKey& block, std::uint8_t limit, std::uint64_t hash);
+    /// Whether anybody was charged under that limit yet.
+    bool any(std::uint8_t limit) const { return limits_[limit].load(std::memory_order_acquire) != nullptr; }
     /// nullptr: nobody was charged there yet.
     const SharedBucket* find(const ClientKey& block, std::uint8_t limit, std::uint64_t hash) const;
 

@@ -7,6 +7,8 @@
 #include <netinet/in.h>
 #include <sys/socket.h>
 
+#include "service/http/text.h"
+
 namespace sluice::policy {
 
 namespace {
@@ -26,14 +28,10 @@ class FromTheRight {
             more_ = true;
         }
         const std::size_t comma = rest_.rfind(',');
-        std::string_view element = comma == std::string_view::npos ? rest_ : rest_.substr(comma + 1);
+        const std::string_view element = comma == std::string_view::npos ? rest_ : rest_.substr(comma + 1);
         more_ = comma != std::string_view::npos;
         rest_ = rest_.substr(0, more_ ? comma : 0);
-        while (!element.empty() && (element.front() == ' ' || element.front() == '\t'))
-            element.remove_prefix(1);
-        while (!element.empty() && (element.back() == ' ' || element.back() == '\t'))
-            element.remove_suffix(1);
-        return element;
+        return http::trimmed(element);
     }
 
   private:
@@ -43,14 +41,24 @@ class FromTheRight {
     bool more_ = false;
 };
 
-/// An element as proxies write it: ADDRESS, ADDRESS:PORT, [ADDRESS] or [ADDRESS]:PORT.
+/// Nothing, or a colon and the digits of a port.
+bool is_port(std::string_view text) {
+    return text.empty() || (text.starts_with(':') && text.size() >= 2 && text.size() <= 6 &&
+                            std::all_of(text.begin() + 1, text.end(), http::is_digit));
+}
+
+/// An element as proxies write it: IPV4, IPV4:PORT, IPV6, [IPV6] or [IPV6]:PORT.
 bool parse_element(std::string_view element, Address& address) {
     if (element.starts_with('[')) {
-        const std::size_t end = element.find(']');
-        return end != std::string_view::npos && limit::parse_address(element.substr(1, end - 1), address);
+        const std::size_t end = std::min(element.find(']'), element.size());
+        const std::string_view inside = element.substr(1, end - 1);
+        return end < element.size() && inside.contains(':') && is_port(element.substr(end + 1)) &&
+               limit::parse_address(inside, address);
     }
-    if (std::ranges::count(element, ':') == 1) element = element.substr(0, element.find(':'));
-    return limit::parse_address(element, address);
+    const std::size_t colon = std::min(element.find(':'), element.size());
+    if (element.substr(colon).find(':', 1) != std::string_view::npos)
+        return limit::parse_address(element, address);
+    return is_port(element.substr(colon)) && limit::parse_address(element.substr(0, colon), address);
 }
 
 }  // namespace

@@ -1,6 +1,9 @@
 #include "service/policy/key.h"
 
+#include <algorithm>
 #include <charconv>
+
+#include "service/http/text.h"
 
 namespace sluice::policy {
 
@@ -35,21 +38,67 @@ limit::Prefixes prefixes_of(const config::Limit& limit, const config::Client& cl
             static_cast<std::uint8_t>(limit.ipv6_prefix.value_or(client.ipv6_prefix))};
 }
 
-std::string_view bytes_of(const limit::ClientKey& key) {
-    return {reinterpret_cast<const char*>(key.bytes().data()), key.bytes().size()};
+template <class T>
+std::string_view bytes_of(const T& value) {
+    return {reinterpret_cast<const char*>(&value), sizeof value};
 }
 
-/// Hosts are compared in lower case; a longer one than this is no name.
-struct LowerCase {
-    explicit LowerCase(std::string_view text) : size(std::min(text.size(), sizeof room)) {
-        for (std::size_t i = 0; i < size; ++i)
-            room[i] = text[i] >= 'A' && text[i] <= 'Z' ? static_cast<char>(text[i] | 0x20) : text[i];
-    }
-    std::string_view view() const { return {room, size}; }
+/// Yields text byte by byte with its escapes undone: whoever spells a value differently is still counted
+/// under it. What is no escape stands for itself.
+class Decoded {
+  public:
+    Decoded(std::string_view text, bool form) : rest_(text), form_(form) {}
 
-    char room[256];
-    std::size_t size;
+    int operator()() {
+        if (rest_.empty()) return -1;
+        char c = rest_.front();
+        std::size_t taken = 1;
+        if (c == '%' && rest_.size() >= 3) {
+            unsigned byte = 0;
+            const auto [end, error] = std::from_chars(rest_.data() + 1, rest_.data() + 3, byte, 16);
+            if (error == std::errc() && end == rest_.data() + 3) {
+                c = static_cast<char>(byte);
+                taken = 3;
+            }
+        } else if (c == '+' && form_) {
+            c = ' ';
+        }
+        rest_.remove_prefix(taken);
+        return static_cast<unsigned char>(c);
+    }
+
+  private:
+    std::string_view rest_;
+    bool form_;  // of application/x-www-form-urlencoded
 };
+
+bool decodes_to(std::string_view text, std::string_view name) {
+    Decoded decoded(text, true);
+    for (const char c : name)
+        if (decoded() != static_cast<unsigned char>(c)) return false;
+    return decoded() < 0;
+}
+
+/// Hosts are the same in any case, and with the dot of the root.
+void add_host(std::string_view host, limit::Digest& digest) {
+    if (host.ends_with('.')) host.remove_suffix(1);
+    digest.add_each([&, at = std::size_t{0}]() mutable {
+        return at == host.size() ? -1 : static_cast<unsigned char>(http::lower(host[at++]));
+    });
+}
+
+/// All lines of a field are its value, and their number goes first: two fields are told apart by it.
+bool add_header(const http::Fields& fields, std::string_view name, limit::Digest& digest) {
+    const auto named = [name](const http::Field& field) {
+        return http::equals_ignoring_case(field.name, name);
+    };
+    const auto lines = static_cast<std::size_t>(std::count_if(fields.begin(), fields.end(), named));
+    if (lines == 0) return false;
+    digest.add(bytes_of(lines));
+    for (const http::Field& field : fields)
+        if (named(field)) digest.add(field.value);
+    return true;
+}
 
 }  // namespace
 
@@ -59,9 +108,8 @@ std::optional<std::string_view> cookie(const http::Fields& fields, std::string_v
         if (field.id != http::FieldId::cookie) continue;
         for (std::string_view rest = field.value; !rest.empty();) {
             const std::size_t end = rest.find(';');
-            std::string_view pair = rest.substr(0, end);
+            const std::string_view pair = http::trimmed(rest.substr(0, end));
             rest = end == std::string_view::npos ? std::string_view() : rest.substr(end + 1);
-            while (pair.starts_with(' ')) pair.remove_prefix(1);
             if (pair.size() > name.size() && pair[name.size()] == '=' && pair.starts_with(name))
                 return pair.substr(name.size() + 1);
         }
@@ -74,8 +122,8 @@ std::optional<std::string_view> query_parameter(std::string_view query, std::str
         const std::size_t end = query.find('&');
         const std::string_view pair = query.substr(0, end);
         query = end == std::string_view::npos ? std::string_view() : query.substr(end + 1);
-        if (pair.starts_with(name) && (pair.size() == name.size() || pair[name.size()] == '='))
-            return pair.size() == name.size() ? std::string_view() : pair.substr(name.size() + 1);
+        const std::size_t equals = std::min(pair.find('='), pair.size());
+        if (decodes_to(pair.substr(0, equals), name)) return pair.substr(std::min(equals + 1, pair.size()));
     }
     return std::nullopt;
 }
@@ -95,25 +143,28 @@ std::optional<limit::ClientKey> KeyMaker::make(const Request& request, std::size
 
     limit::Digest digest(secret_);
     for (const config::KeyPart& part : parts_) {
-        std::optional<std::string_view> value;
+        bool there = true;
         switch (part.kind) {
-            case config::KeyKind::ip: digest.add(bytes_of(address())); continue;
-            case config::KeyKind::global: continue;
-            case config::KeyKind::host: digest.add(LowerCase(request.head.host).view()); continue;
-            case config::KeyKind::method: digest.add(request.head.method_text); continue;
-            case config::KeyKind::path: digest.add(request.head.path); continue;
-            case config::KeyKind::route:
-                digest.add({reinterpret_cast<const char*>(&route), sizeof route});
-                continue;
-            case config::KeyKind::header:
-                if (const http::Field* field = request.head.fields.find(part.name)) value = field->value;
+            case config::KeyKind::ip: digest.add(bytes_of(address().bytes())); break;
+            case config::KeyKind::global: break;
+            case config::KeyKind::host: add_host(request.head.host, digest); break;
+            case config::KeyKind::method: digest.add(request.head.method_text); break;
+            case config::KeyKind::path: digest.add_each(Decoded(request.head.path, false)); break;
+            case config::KeyKind::route: digest.add(bytes_of(route)); break;
+            case config::KeyKind::header: there = add_header(request.head.fields, part.name, digest); break;
+            case config::KeyKind::cookie:
+                if (const auto value = cookie(request.head.fields, part.name); (there = value.has_value()))
+                    digest.add(*value);
                 break;
-            case config::KeyKind::cookie: value = cookie(request.head.fields, part.name); break;
-            case config::KeyKind::query: value = query_parameter(request.head.query, part.name); break;
+            case config::KeyKind::query:
+                if (const auto value = query_parameter(request.head.query, part.name);
+                    (there = value.has_value()))
+                    digest.add_each(Decoded(*value, true));
+                break;
         }
-        if (!value && missing_ == config::Missing::skip) return std::nullopt;
-        if (!value) return address();
-        digest.add(*value);
+        if (there) continue;
+        if (missing_ == config::Missing::skip) return std::nullopt;
+        return address();
     }
     return digest.finish();
 }

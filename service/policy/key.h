@@ -35,8 +35,8 @@ class KeyMaker {
     std::string description_;
 };
 
-/// The value of one cookie in the Cookie fields, or of one parameter in a query; nullopt when it is not
-/// there.
+/// The first value of that cookie in the Cookie fields, or of that parameter in a query, as it was sent;
+/// nullopt when it is not there. The name of a parameter may come escaped.
 std::optional<std::string_view> cookie(const http::Fields& fields, std::string_view name);
 std::optional<std::string_view> query_parameter(std::string_view query, std::string_view name);
 

@@ -68,7 +68,8 @@ struct House {
     std::uint64_t remaining(std::size_t limit, std::string_view client = "192.0.2.1",
                             limit::Nanos now = kNow) const {
         const Verdict verdict = explain(Head(), client, now);
-        return verdict.applied()[limit].answer.remaining;
+        const Applied& asked = verdict.applied()[limit];
+        return asked.answer.remaining + (asked.answer.admitted ? asked.cost : 0);
     }
 
     config::Config config;
