@@ -159,8 +159,7 @@ std::expected<std::size_t, Refusal> BodyReader::take_trailer(std::span<const cha
     return n;
 }
 
-// First drops what may not be in a trailer, as if it had never been sent; only then does Beast check the
-// rest, for it would take a Content-Length among them for one of the head.
+// First drops what may not be in a trailer, as if it had never been sent: only the rest must be well-formed.
 std::expected<void, Refusal> BodyReader::keep_trailers() {
     std::string_view section = trailers();
     char* kept = trailers_.data();

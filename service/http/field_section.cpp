@@ -1,78 +1,83 @@
 #include "service/http/field_section.h"
 
-#include <limits>
+#include <bit>
+#include <cstdint>
+#include <cstring>
 
-#include <boost/beast/http/basic_parser.hpp>
+#include "service/http/text.h"
 
 namespace sluice::http {
 
 namespace {
 
-namespace beast = boost::beast;
-using beast::error_code;
-using beast::string_view;
+constexpr Refusal kBadName{400, "a field name is not a token"};
+constexpr Refusal kBadValue{400, "a field value holds a control character"};
+constexpr Refusal kBadLine{400, "a field line is malformed"};
+constexpr Refusal kTooMany{431, "the head has more fields than max.headers"};
 
-std::string_view std_view(string_view text) {
-    return {text.data(), text.size()};
+// RFC 9110 §5.5: no control character but the tab; what is above ASCII is nobody's business but the reader's.
+constexpr bool ends_value(char c) {
+    const auto byte = static_cast<unsigned char>(c);
+    return (byte < 0x20 && c != '\t') || byte == 0x7f;
 }
 
-// Collects the fields; everything that Beast concludes from them is ignored, for its conclusions are too
-// lenient to go by: framing.cpp and validate.cpp draw ours.
-class FieldCollector final : public beast::http::basic_parser<true> {
-  public:
-    explicit FieldCollector(Fields& into) : into_(into) {
-        skip(true);
-        header_limit(std::numeric_limits<std::uint32_t>::max());
-    }
+constexpr std::uint64_t each(std::uint8_t byte) {
+    return 0x0101010101010101u * byte;
+}
 
-  private:
-    void on_field_impl(beast::http::field, string_view name, string_view value, error_code& error) override {
-        if (into_.full()) {
-            error = beast::http::error::header_limit;
-            return;
+// The high bit of each byte of `word` that is below 0x20 or is 0x7f; right up to the first such byte, and
+// what is behind that may be anything.
+constexpr std::uint64_t controls(std::uint64_t word) {
+    const std::uint64_t delete_is_zero = word ^ each(0x7f);
+    return (((word - each(0x20)) & ~word) | ((delete_is_zero - each(1)) & ~delete_is_zero)) & each(0x80);
+}
+
+// The first character from `at` on that no value may hold, be it the CR that ends the line. Eight at a time:
+// values are most of a head.
+const char* find_value_end(const char* at, const char* end) {
+    while (true) {
+        if constexpr (std::endian::native == std::endian::little) {
+            for (; end - at >= 8; at += 8) {
+                std::uint64_t word;
+                std::memcpy(&word, at, sizeof word);
+                if (const std::uint64_t found = controls(word)) {
+                    at += std::countr_zero(found) / 8;
+                    break;
+                }
+            }
         }
-        into_.add({std_view(name), std_view(value), identify(std_view(name))});
+        // A tab, or the last bytes.
+        if (at == end || ends_value(*at)) return at;
+        ++at;
     }
-    void on_request_impl(beast::http::verb, string_view, string_view, int, error_code&) override {}
-    void on_response_impl(int, string_view, int, error_code&) override {}
-    void on_header_impl(error_code&) override {}
-    void on_body_init_impl(const boost::optional<std::uint64_t>&, error_code&) override {}
-    std::size_t on_body_impl(string_view body, error_code&) override { return body.size(); }
-    void on_chunk_header_impl(std::uint64_t, string_view, error_code&) override {}
-    std::size_t on_chunk_body_impl(std::uint64_t, string_view body, error_code&) override {
-        return body.size();
-    }
-    void on_finish_impl(error_code&) override {}
-    // Pure from Boost 1.88's Beast on, unknown to 1.81's; so it cannot say `override`.
-    virtual void on_trailer_field_impl(beast::http::field, string_view, string_view, error_code&) {}
-
-    Fields& into_;
-};
-
-// The start line is read elsewhere: Beast refuses HTTP/1.2 and a status line without a reason, and passes
-// targets that no URI may have. It gets one that says nothing.
-constexpr std::string_view kStartLine = "GET / HTTP/1.1\r\n";
-
-Refusal refusal_of(error_code code) {
-    using beast::http::error;
-    if (code == error::bad_field) return {400, "a field name is not a token"};
-    if (code == error::bad_value) return {400, "a field value holds a control character or a broken list"};
-    if (code == error::bad_content_length) return {400, "Content-Length is not one decimal number"};
-    if (code == error::multiple_content_length) return {400, "Content-Length more than once"};
-    if (code == error::bad_transfer_encoding) return {400, "Transfer-Encoding twice, or with Content-Length"};
-    if (code == error::header_limit) return {431, "the head has more fields than max.headers"};
-    return {400, "a field line is malformed"};
 }
 
 }  // namespace
 
 std::expected<void, Refusal> read_fields(std::string_view section, Fields& into) {
-    FieldCollector parser(into);
-    error_code error;
-    parser.put({kStartLine.data(), kStartLine.size()}, error);
-    const std::size_t taken = parser.put({section.data(), section.size()}, error);
-    if (error) return std::unexpected(refusal_of(error));
-    if (taken != section.size()) return std::unexpected(Refusal{400, "a field line is malformed"});
+    const char* at = section.data();
+    const char* const end = at + section.size();
+    // The last two are the empty line's, so that each loop below stops before the end.
+    while (end - at > 2) {
+        const char* const name = at;
+        while (is_token_char(*at)) ++at;
+        if (*at != ':' || at == name) return std::unexpected(kBadName);
+        const char* const colon = at++;
+
+        while (is_blank(*at)) ++at;
+        const char* value = at;
+        at = find_value_end(at, end);
+        if (end - at < 2 || at[0] != '\r' || at[1] != '\n') return std::unexpected(kBadValue);
+        const char* value_end = at;
+        while (value_end > value && is_blank(value_end[-1])) --value_end;
+        at += 2;
+
+        if (into.full()) return std::unexpected(kTooMany);
+        const std::string_view name_text(name, colon);
+        const bool plain = value == colon + 2 && value[-1] == ' ' && value_end + 2 == at;
+        into.add({name_text, std::string_view(value, value_end), identify(name_text), false, plain});
+    }
+    if (std::string_view(at, end) != "\r\n") return std::unexpected(kBadLine);
     return {};
 }
 

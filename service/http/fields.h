@@ -84,7 +84,8 @@ struct Field {
     std::string_view name;   // as received
     std::string_view value;  // without the white space around it
     FieldId id = FieldId::other;
-    bool hop = false;  // named by Connection: goes no further
+    bool hop = false;    // named by Connection: goes no further
+    bool plain = false;  // it lies in its buffer just as it would be written: `name: value`, CR LF
 };
 
 /// Which field a name stands for, in any case. REQUIRES: `name` is a token, or not a name at all (then

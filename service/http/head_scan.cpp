@@ -18,8 +18,8 @@ constexpr Refusal kTooMany{431, "the head has more fields than max.headers"};
 
 }  // namespace
 
-// One search for LF per line: every line end is looked at once however the bytes arrive, and what Beast would
-// read leniently, or wait on for ever, is refused as soon as it is there.
+// One search for LF per line: every line end is looked at once however the bytes arrive, and a line that
+// other readers of HTTP may end elsewhere, or join to the one before, is refused as soon as it is there.
 std::expected<std::size_t, Refusal> HeadScan::find_end(std::string_view bytes, const HeadLimits& limits) {
     const std::string_view within = bytes.substr(0, limits.bytes);
     while (scanned_ < within.size()) {

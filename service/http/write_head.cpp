@@ -16,9 +16,23 @@ constexpr FieldSet kOfRequest = kNotCopied | FieldSet{FieldId::host, FieldId::ex
 constexpr FieldSet kOfTrusted = kOfRequest | FieldSet{FieldId::x_forwarded_for};
 constexpr FieldSet kOfUntrusted = kOfRequest | kForwarding;
 
+// Fields that lie behind one another as they would be written, as most do, are copied at once.
 void copy_fields(const Fields& fields, FieldSet except, Writer& to) {
-    for (const Field& field : fields)
-        if (!field.hop && !except.contains(field.id)) to.field(field.name, field.value);
+    const char* begin = nullptr;
+    const char* end = nullptr;
+    for (const Field& field : fields) {
+        if (field.hop || except.contains(field.id)) continue;
+        if (!field.plain || field.name.data() != end) {
+            to << std::string_view(begin, end);
+            begin = end = field.name.data();
+        }
+        if (field.plain) {
+            end = field.value.data() + field.value.size() + 2;
+        } else {
+            to.field(field.name, field.value);
+        }
+    }
+    to << std::string_view(begin, end);
 }
 
 void write_framing(const Framing& framing, Writer& to) {

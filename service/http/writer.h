@@ -35,7 +35,15 @@ class Writer {
     }
 
     /// `name: value`, as a line.
-    void field(std::string_view name, std::string_view value) { *this << name << ": " << value << "\r\n"; }
+    void field(std::string_view name, std::string_view value) {
+        if (name.size() + value.size() + 4 > static_cast<std::size_t>(end_ - at_)) return overflow();
+        at_ = std::copy_n(name.data(), name.size(), at_);
+        *at_++ = ':';
+        *at_++ = ' ';
+        at_ = std::copy_n(value.data(), value.size(), at_);
+        *at_++ = '\r';
+        *at_++ = '\n';
+    }
 
     /// All that was written; empty if anything did not fit.
     std::string_view text() const {

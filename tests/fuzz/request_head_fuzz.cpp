@@ -1,5 +1,6 @@
 // Any bytes as the head of a request: read alike however they are cut, and what is accepted goes upstream as
-// a head that our own reader, which is strict, accepts again and reads the same.
+// a head that our own reader, which is strict, accepts again and reads the same. Boost.Beast, which is less
+// strict, reads the same fields.
 
 #include <algorithm>
 #include <cstdint>
@@ -8,6 +9,7 @@
 
 #include "service/http/read_head.h"
 #include "service/http/write_head.h"
+#include "tests/service/http/beast_fields.h"
 
 namespace {
 
@@ -31,6 +33,15 @@ void check_values(const RequestHead& head, std::string_view bytes) {
     for (const Field& field : head.fields) {
         require(!field.name.empty() && within(field.name, bytes) && within(field.value, bytes));
         require(field.value.find_first_of(std::string_view("\r\n\0", 3)) == std::string_view::npos);
+    }
+}
+
+void check_fields(const RequestHead& head, std::string_view bytes) {
+    const auto beast = test::BeastFields::read(bytes.substr(bytes.find("\r\n") + 2));
+    require(beast && beast->size() == head.fields.size());
+    for (std::size_t i = 0; i < beast->size(); ++i) {
+        const Field& field = head.fields.begin()[i];
+        require(field.name == (*beast)[i].first && field.value == (*beast)[i].second);
     }
 }
 
@@ -85,6 +96,7 @@ extern "C" int LLVMFuzzerTestOneInput(const std::uint8_t* data, std::size_t size
 
     require(*whole <= std::min(size, limits.bytes));
     check_values(head, bytes);
+    check_fields(head, std::string_view(bytes).substr(scan.start(), *whole - scan.start()));
     check_forwarded(head, false);
     check_forwarded(head, true);
     return 0;

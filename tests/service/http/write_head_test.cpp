@@ -161,6 +161,15 @@ TEST(WriteResponseHead, DropsWhatItIsTold) {
               "HTTP/1.1 200 OK\r\nX-RateLimit-Limit: 1\r\nContent-Length: 0\r\n\r\n");
 }
 
+TEST(WriteResponseHead, FieldsAreTheSameHoweverTheyLay) {
+    const std::string head =
+        "HTTP/1.1 200 OK\r\nA: 1\r\nB:2\r\nC: 3 \r\nD:\t4\r\nKeep-Alive: x\r\nE: 5\r\nF: 6\r\n"
+        "G:\r\nH: \r\nI:  7\r\nConnection: F\r\nJ: 8\r\n\r\n";
+    EXPECT_EQ(response(head, {.framing = Framing::chunked()}),
+              "HTTP/1.1 200 OK\r\nA: 1\r\nB: 2\r\nC: 3\r\nD: 4\r\nE: 5\r\nG: \r\nH: \r\nI: 7\r\n"
+              "J: 8\r\nTransfer-Encoding: chunked\r\n\r\n");
+}
+
 TEST(WriteResponseHead, UnderscoresAreTheUpstreamsOwnBusiness) {
     EXPECT_EQ(response("HTTP/1.1 200 OK\r\nX_Request_Id: a\r\n\r\n", {.framing = Framing::chunked()}),
               "HTTP/1.1 200 OK\r\nX_Request_Id: a\r\nTransfer-Encoding: chunked\r\n\r\n");
