@@ -38,4 +38,13 @@ std::string quote(std::string_view text) {
     return out + '"';
 }
 
+std::string one_of(std::span<const std::string_view> words) {
+    std::string out;
+    for (std::size_t i = 0; i < words.size(); ++i) {
+        if (i > 0) out += i + 1 == words.size() ? " or " : ", ";
+        out += quote(words[i]);
+    }
+    return out;
+}
+
 }  // namespace sluice::config

@@ -28,15 +28,6 @@ void read_text(Reader& reader, const Value& value, T& out, Parse parse, std::str
     }
 }
 
-std::string list_of(std::span<const std::string_view> known) {
-    std::string out;
-    for (std::size_t i = 0; i < known.size(); ++i) {
-        if (i > 0) out += i + 1 == known.size() ? " or " : ", ";
-        out += quote(known[i]);
-    }
-    return out;
-}
-
 }  // namespace
 
 bool is(Reader& reader, const Value& value, Node::Kind kind, std::string_view expected) {
@@ -50,7 +41,7 @@ bool is(Reader& reader, const Value& value, Node::Kind kind, std::string_view ex
 
 void complain_about_choice(Reader& reader, const Value& value, std::span<const std::string_view> known) {
     reader.complain(
-        value, quote(value.node.text) + " is not " + list_of(known) + did_you_mean(value.node.text, known));
+        value, quote(value.node.text) + " is not " + one_of(known) + did_you_mean(value.node.text, known));
 }
 
 void read(Reader& reader, const Value& value, std::string& out) {

@@ -13,6 +13,13 @@
 namespace sluice::config {
 namespace {
 
+// The nearest key, or all of them where they are few.
+std::string suggestion(std::string_view key, std::span<const std::string_view> known) {
+    constexpr std::size_t few = 8;
+    const std::string near = did_you_mean(key, known);
+    return near.empty() && known.size() <= few ? " (" + one_of(known) + ")" : near;
+}
+
 bool is_inside(std::string_view pointer, std::string_view of) {
     return pointer.starts_with(of) && (pointer.size() == of.size() || pointer[of.size()] == '/');
 }
@@ -80,7 +87,7 @@ Object::~Object() {
         const bool known = std::find(asked_.begin(), asked_.end(), member.key) != asked_.end();
         if (known || reader_.full()) continue;
         reader_.complain(member.offset, value_.member(member).pointer,
-                         "unknown key " + quote(member.key) + did_you_mean(member.key, asked_));
+                         "unknown key " + quote(member.key) + suggestion(member.key, asked_));
     }
 }
 

@@ -132,6 +132,8 @@ TEST(Parse, UnknownKeysAreErrorsWithTheNearestOne) {
                  R"(unknown key "brust"; did you mean "burst"?)");
     expect_error(upstream_with(R"(@"conect_timeout": "1s")"), "/upstreams/app/conect_timeout",
                  R"(unknown key "conect_timeout"; did you mean "connect_timeout"?)");
+    expect_error(with(R"("runtime": { @"threads": 4 })"), "/runtime/threads",
+                 R"(unknown key "threads" ("workers" or "stack"))");
     expect_error(with(R"(@"a/b~c": 1)"), "/a~1b~0c", "unknown key \"a/b~c\"");
 }
 
@@ -186,7 +188,8 @@ TEST(Parse, AllMistakesComeAtOnceInTheOrderOfTheText) {
               "\"192.0.2.7\")\n"
               "f:5:25: /timeouts/head: \"soon\" is not a duration (above 0 and at most 3650d, such as "
               "\"250ms\", \"1.5s\" or \"1h30m\")\n"
-              "f:5:33: /timeouts/tail: unknown key \"tail\"\n");
+              "f:5:33: /timeouts/tail: unknown key \"tail\" (\"head\", \"body\", \"write\", \"keep_alive\" "
+              "or \"drain\")\n");
 }
 
 TEST(Parse, AValueIsComplainedAboutOnce) {
