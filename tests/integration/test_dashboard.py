@@ -5,7 +5,9 @@ import shutil
 import pytest
 
 from support.browser import Browser
+from support.pair import Pair
 from support.ports import free_port
+from support.upstream import response, serve
 from support.wait import wait_until
 
 pytestmark = pytest.mark.skipif(not (shutil.which("chromedriver") and shutil.which("chromium")),
@@ -31,6 +33,15 @@ def browser(shared_browser):
     complaints = [text for text in shared_browser.complaints() if "401 (Unauthorized)" not in text and "ERR_CONNECTION_REFUSED" not in text]
     shared_browser.open("about:blank")
     assert not complaints
+
+
+@pytest.fixture
+def pair(start_sluice, scripted):
+    """pair(**configuration) -> Pair, as everywhere, but one that is not finished: the browser keeps its connections."""
+    def start(**config):
+        upstream = scripted(serve(response(body=b"ok")))
+        return Pair(start_sluice({"upstream": upstream.address, **config}), upstream)
+    return start
 
 
 def url(sluice):
@@ -60,8 +71,7 @@ def test_the_page_shows_what_happens_as_it_happens(pair, browser):
                [["127.0.0.3", "5", "4"], ["127.0.0.2", "3", "0"]], "the clients, most refused first")
     server, = cells(browser, "#upstreams")
     assert server[:2] == [proxy.upstream.address, "default"]
-    assert browser.run("return document.querySelector('#flow .line').getAttribute('d').length") > 0
-    browser.open("about:blank")
+    browser.wait_for("return [...document.querySelectorAll('#flow .line')].some(line => line.getAttribute('d'))", "a line in the chart")
 
 
 def test_nothing_but_the_page_and_its_calls_is_loaded(pair, browser):
@@ -70,7 +80,6 @@ def test_nothing_but_the_page_and_its_calls_is_loaded(pair, browser):
     browser.wait_for(LIVE, "live")
     loaded = browser.run("return performance.getEntriesByType('resource').map(entry => entry.name)")
     assert loaded and all(name.startswith((url(proxy.sluice), "data:")) for name in loaded)
-    browser.open("about:blank")
 
 
 def test_it_notices_a_restart_and_goes_on(start_sluice, scripted, browser):
@@ -110,7 +119,6 @@ def test_nothing_is_wider_than_the_window(pair, browser, width):
     browser.wait_for(LIVE, "live")
     wait_until(lambda: len(cells(browser, "#clients")[0]) > 1, "the clients")
     assert browser.run("return document.documentElement.scrollWidth <= document.documentElement.clientWidth")
-    browser.open("about:blank")
 
 
 def test_light_and_dark_are_the_systems_until_chosen(pair, browser):
@@ -127,7 +135,6 @@ def test_light_and_dark_are_the_systems_until_chosen(pair, browser):
     assert browser.run(ground) == light
     browser.press("#theme")
     assert browser.run(ground) == dark
-    browser.open("about:blank")
 
 
 def test_a_chart_is_read_with_the_keyboard(pair, browser):
@@ -140,4 +147,3 @@ def test_a_chart_is_read_with_the_keyboard(pair, browser):
     assert "ago" in browser.text("#flow .tip") and "allowed" in browser.text("#flow .tip")
     browser.keys("\ue00c")
     assert browser.text("#flow .tip") == ""
-    browser.open("about:blank")

@@ -58,8 +58,8 @@ class Browser:
         return self._call("POST", "/execute/sync", {"script": script, "args": list(arguments)})
 
     def text(self, selector):
-        """What a reader sees of the first such element; empty: there is none."""
-        return self.run("const found = document.querySelector(arguments[0]); return found ? found.innerText : ''", selector)
+        """What a reader sees of the first such element; empty: nothing."""
+        return self.run("const found = document.querySelector(arguments[0]); return found && found.getClientRects().length ? found.innerText : ''", selector)
 
     def wait_for(self, script, what):
         return wait_until(lambda: self.run(script), what)
