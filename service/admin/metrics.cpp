@@ -135,27 +135,27 @@ void write_requests(Exposition& out, const Stats& stats) {
     out.only("sluice_response_body_bytes_total", "counter", "Body bytes to clients.", totals.bytes_out);
 }
 
-void write_histogram(Exposition& out, const telemetry::LatencyHistogram& histogram,
-                     std::string_view answered_by) {
+void write_histogram(Exposition& out, const telemetry::LatencyHistogram& histogram) {
     static constexpr std::pair<std::chrono::microseconds, std::string_view> kBounds[] = {
         {10us, "1e-05"},   {25us, "2.5e-05"}, {50us, "5e-05"},    {100us, "0.0001"}, {250us, "0.00025"},
         {500us, "0.0005"}, {1ms, "0.001"},    {2500us, "0.0025"}, {5ms, "0.005"},    {10ms, "0.01"},
         {25ms, "0.025"},   {50ms, "0.05"},    {100ms, "0.1"},     {250ms, "0.25"},   {500ms, "0.5"},
         {1s, "1"},         {2500ms, "2.5"},   {5s, "5"},          {10s, "10"},       {30s, "30"},
         {60s, "60"}};
-    for (const auto& [bound, text] : kBounds) {
-        out.sample(histogram.count_up_to(bound), {{"answered_by", answered_by}, {"le", text}}, "_bucket");
-    }
-    out.sample(histogram.count(), {{"answered_by", answered_by}, {"le", "+Inf"}}, "_bucket");
-    out.sample(seconds(histogram.sum()), {{"answered_by", answered_by}}, "_sum");
-    out.sample(histogram.count(), {{"answered_by", answered_by}}, "_count");
+    for (const auto& [bound, text] : kBounds)
+        out.sample(histogram.count_up_to(bound), {{"le", text}}, "_bucket");
+    out.sample(histogram.count(), {{"le", "+Inf"}}, "_bucket");
+    out.sample(seconds(histogram.sum()), {}, "_sum");
+    out.sample(histogram.count(), {}, "_count");
 }
 
 void write_latency(Exposition& out, const Stats& stats) {
     out.family("sluice_request_duration_seconds", "histogram",
-               "From the first byte of a request to the last of its answer.");
-    write_histogram(out, stats.totals.forwarded, "upstream");
-    write_histogram(out, stats.totals.own, "sluice");
+               "From the first byte of a request to the last of its answer, whoever answered.");
+    write_histogram(out, stats.totals.latency());
+    out.family("sluice_upstream_request_duration_seconds", "histogram",
+               "The same, of the requests that an upstream answered, or should have.");
+    write_histogram(out, stats.totals.forwarded);
 }
 
 void write_upstreams(Exposition& out, const Stats& stats) {
