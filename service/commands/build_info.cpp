@@ -26,9 +26,9 @@ BuildInfo build_info() {
 #endif
             .sanitizer = SLUICE_SANITIZER,
             .libraries = {
-                {"boost", dotted(BOOST_VERSION / 100000, BOOST_VERSION / 100 % 1000, BOOST_VERSION % 100)},
+                {"Boost", dotted(BOOST_VERSION / 100000, BOOST_VERSION / 100 % 1000, BOOST_VERSION % 100)},
                 // The others' are those of their headers; OpenSSL's is asked for where it runs.
-                {"openssl", ::OpenSSL_version(OPENSSL_VERSION_STRING)},
+                {"OpenSSL", ::OpenSSL_version(OPENSSL_VERSION_STRING)},
                 {"nlohmann-json", dotted(NLOHMANN_JSON_VERSION_MAJOR, NLOHMANN_JSON_VERSION_MINOR,
                                          NLOHMANN_JSON_VERSION_PATCH)},
                 {"spdlog", dotted(SPDLOG_VER_MAJOR, SPDLOG_VER_MINOR, SPDLOG_VER_PATCH)}}};

@@ -2,9 +2,11 @@
 
 #include <cstdio>
 #include <cstdlib>
+#include <limits>
 #include <thread>
 
 #include <nlohmann/json.hpp>
+#include <sys/ioctl.h>
 #include <unistd.h>
 
 #include "service/commands/admin_client.h"
@@ -48,29 +50,44 @@ std::expected<std::string, std::string> fetch_stats(const AdminOptions& options)
     return std::move(answer->body);
 }
 
-// In place on a terminal: from the top left, each line and then the rest of the screen cleared behind the
-// text.
+// From the top left, each line and then the rest of the screen cleared behind the text. What does not fit on
+// the terminal is cut off: a line that wraps would push the first ones out.
 std::string in_place(const std::string& table) {
+    winsize window{};
+    if (::ioctl(STDOUT_FILENO, TIOCGWINSZ, &window) != 0 || window.ws_col == 0 || window.ws_row == 0) {
+        window.ws_col = window.ws_row = std::numeric_limits<unsigned short>::max();
+    }
     std::string out = "\x1b[H";
-    for (const char c : table) c == '\n' ? out += "\x1b[K\n" : out += c;
+    unsigned column = 0, row = 1;
+    for (const char c : table) {
+        if (c == '\n') {
+            if (++row >= window.ws_row) break;
+            out += "\x1b[K\n";
+            column = 0;
+        } else if ((c & 0xc0) == 0x80 ? column <= window.ws_col : ++column <= window.ws_col) {
+            out += c;
+        }
+    }
     return out + "\x1b[J";
 }
 
+// Until it is ended. A service that comes back, after a restart, is shown again.
 int watch(const AdminOptions& options) {
-    const bool terminal = ::isatty(STDOUT_FILENO) == 1;
-    if (terminal) print(stdout, "\x1b[2J");
-    std::string previous;
+    std::string previous, table;
     auto taken = std::chrono::steady_clock::now();
     while (true) {
         const auto now = std::chrono::steady_clock::now();
         auto body = fetch_stats(options);
-        if (!body) return fail(body.error());
-        const double seconds = std::chrono::duration<double>(now - taken).count();
-        const std::string table = stats_table(*body, previous, seconds);
-        print(stdout, terminal ? in_place(table) : table + "\n");
+        if (!body && previous.empty()) return fail(body.error());
+        if (body) {
+            const double seconds = std::chrono::duration<double>(now - taken).count();
+            table = stats_table(*body, previous, seconds);
+            if (previous.empty()) print(stdout, "\x1b[2J");
+            previous = std::move(*body);
+            taken = now;
+        }
+        print(stdout, in_place(body ? table : "NO ANSWER: " + body.error() + "\n\n" + table));
         if (std::ferror(stdout)) return kFailed;
-        previous = std::move(*body);
-        taken = now;
         std::this_thread::sleep_until(now + 1s);
     }
 }

@@ -25,9 +25,13 @@ double number(const json& from, const char* pointer) {
     return value.is_number() ? value.get<double>() : 0;
 }
 
+// No control characters: they would be the terminal's to obey.
 std::string text(const json& from, const char* pointer) {
     const json& value = at(from, pointer);
-    return value.is_string() ? value.get<std::string>() : std::string();
+    std::string out = value.is_string() ? value.get<std::string>() : std::string();
+    std::ranges::replace_if(
+        out, [](char c) { return static_cast<unsigned char>(c) < 0x20 || c == 0x7f; }, '?');
+    return out;
 }
 
 const json& list(const json& from, const char* pointer) {
@@ -72,6 +76,11 @@ std::string duration(double seconds) {
                              : print("%ld d %ld h", minutes / 1440, minutes / 60 % 24);
 }
 
+// In characters: bytes that go on with one are none.
+std::size_t width(const std::string& cell) {
+    return static_cast<std::size_t>(std::ranges::count_if(cell, [](char c) { return (c & 0xc0) != 0x80; }));
+}
+
 // Columns as wide as their widest cell; the first `left` flush left, the others, which are numbers, flush
 // right.
 class Table {
@@ -83,12 +92,12 @@ class Table {
     std::string str() const {
         std::vector<std::size_t> widths(rows_.front().size());
         for (const auto& row : rows_) {
-            for (std::size_t i = 0; i < row.size(); ++i) widths[i] = std::max(widths[i], row[i].size());
+            for (std::size_t i = 0; i < row.size(); ++i) widths[i] = std::max(widths[i], width(row[i]));
         }
         std::string out;
         for (const auto& row : rows_) {
             for (std::size_t i = 0; i < row.size(); ++i) {
-                const std::string padding(widths[i] - row[i].size(), ' ');
+                const std::string padding(widths[i] - width(row[i]), ' ');
                 out.append(i == 0 ? "" : "  ").append(i < left_ ? row[i] + padding : padding + row[i]);
             }
             out.erase(out.find_last_not_of(' ') + 1);
@@ -158,18 +167,23 @@ std::string requests(const json& stats, const Rates& rates) {
            duration(number(stats, "/latency_seconds/p999")) + "\n";
 }
 
+// Of a limit in shadow mode, what it would have limited.
 std::string limits(const json& stats) {
     Table table(2, {"limit", "algorithm", "rate", "burst", "allowed", "limited", "clients"});
     for (const json& limit : list(stats, "/limits")) {
-        table.row({text(limit, "/name"), text(limit, "/algorithm"), text(limit, "/rate"),
-                   count(number(limit, "/burst")), count(number(limit, "/allowed")),
-                   count(number(limit, "/limited")), count(number(limit, "/clients"))});
+        const bool shadow = text(limit, "/mode") == "shadow";
+        const bool concurrency = at(limit, "/rate").is_null();
+        table.row({text(limit, "/name") + (shadow ? " (shadow)" : ""), text(limit, "/algorithm"),
+                   concurrency ? count(number(limit, "/max")) : text(limit, "/rate"),
+                   concurrency ? "-" : count(number(limit, "/burst")), count(number(limit, "/allowed")),
+                   count(number(limit, "/limited") + number(limit, "/shadow_limited")),
+                   count(number(limit, "/clients"))});
     }
     return table.str();
 }
 
 std::string upstreams(const json& stats) {
-    Table table(3, {"upstream", "server", "health", "requests", "failures", "in flight", "open", "idle"});
+    Table table(3, {"upstream", "server", "health", "requests", "failed", "busy", "open", "idle"});
     for (const json& upstream : list(stats, "/upstreams")) {
         for (const json& server : list(upstream, "/servers")) {
             table.row({text(upstream, "/name"), text(server, "/address"),

@@ -58,6 +58,26 @@ TEST(StatsTable, ARestartBetweenTwoAnswersIsNoNegativeRate) {
     EXPECT_THAT(stats_table(later.dump(), kStats, 1.0), Not(HasSubstr(" -")));
 }
 
+TEST(StatsTable, AShadowLimitTellsWhatItWouldHaveLimited) {
+    auto stats = nlohmann::json::parse(kStats);
+    stats["limits"][0].update({{"mode", "shadow"}, {"limited", 0}, {"shadow_limited", 7}});
+    EXPECT_THAT(stats_table(stats.dump()),
+                HasSubstr("per-ip (shadow)  token_bucket  10/s     20      100        7        4\n"));
+}
+
+TEST(StatsTable, AConcurrencyLimitHasNeitherRateNorBurst) {
+    auto stats = nlohmann::json::parse(kStats);
+    stats["limits"][0] = {{"name", "slots"}, {"algorithm", "concurrency"}, {"max", 8}, {"allowed", 5}};
+    EXPECT_THAT(stats_table(stats.dump()), HasSubstr("slots  concurrency     8      -        5        0"));
+}
+
+TEST(StatsTable, NamesAreShownAndNotObeyed) {
+    auto stats = nlohmann::json::parse(kStats);
+    stats["limits"][0]["name"] = "caf\u00e9\u001b[2J";
+    EXPECT_THAT(stats_table(stats.dump()), HasSubstr("\ncaf\u00e9?[2J  token_bucket"));
+    EXPECT_THAT(stats_table(stats.dump()), HasSubstr("\nlimit     algorithm "));
+}
+
 TEST(StatsTable, TakesAnAnswerThatLacksFields) {
     EXPECT_THAT(stats_table("{}"), HasSubstr("NOT READY"));
     EXPECT_THAT(stats_table(R"({"requests": 5, "limits": {}, "upstreams": [3]})"), HasSubstr("NOT READY"));
