@@ -4,6 +4,7 @@
 //
 //   floor PORT UPSTREAM_PORT pass|reject
 
+#include <algorithm>
 #include <cerrno>
 #include <cstdlib>
 #include <memory>
@@ -25,8 +26,8 @@ constexpr std::string_view kRefusal =
     "too many requests\n";
 
 struct Side {
-    int descriptor = -1;
-    int other = -1;  // where its bytes go
+    int descriptor = -1;    // -1: closed, and an event for it may still be waiting
+    Side* other = nullptr;  // where its bytes go; itself when it is answered here
 };
 
 sockaddr_in loopback(const char* port) {
@@ -91,37 +92,43 @@ class Floor {
     }
 
     // Sides live as long as the process: a benchmark has few, and an event for one that is gone must find it.
-    Side* add(int descriptor, int other) {
+    Side& add(int descriptor) {
         set(descriptor, IPPROTO_TCP, TCP_NODELAY);
-        sides_.push_back(std::make_unique<Side>(descriptor, other));
-        watch(descriptor, EPOLLIN | EPOLLET, sides_.back().get());
-        return sides_.back().get();
+        sides_.push_back(std::make_unique<Side>(descriptor));
+        return *sides_.back();
+    }
+
+    void join(Side& one, Side& other) {
+        one.other = &other;
+        watch(one.descriptor, EPOLLIN | EPOLLET, &one);
     }
 
     void take() {
-        const int client = ::accept(listener_, nullptr, nullptr);
-        if (client < 0) return;
-        if (reject_) {
-            add(client, client);
-            return;
-        }
-        const int server = ::socket(AF_INET, SOCK_STREAM, 0);
-        ::connect(server, reinterpret_cast<const sockaddr*>(&upstream_), sizeof upstream_);
-        add(server, client);
-        add(client, server);
+        const int accepted = ::accept(listener_, nullptr, nullptr);
+        if (accepted < 0) return;
+        Side& client = add(accepted);
+        if (reject_) return join(client, client);
+        Side& server = add(::socket(AF_INET, SOCK_STREAM, 0));
+        ::connect(server.descriptor, reinterpret_cast<const sockaddr*>(&upstream_), sizeof upstream_);
+        join(server, client);
+        join(client, server);
     }
 
-    void carry(const Side& side) {
-        for (;;) {
+    static void close(Side& side) {
+        if (side.descriptor >= 0) ::close(side.descriptor);
+        side.descriptor = -1;
+    }
+
+    void carry(Side& side) {
+        while (side.descriptor >= 0) {
             const ssize_t got = ::recv(side.descriptor, buffer_.data(), buffer_.size(), MSG_DONTWAIT);
-            if (got < 0) return;
-            if (got == 0) {
-                if (!reject_) ::shutdown(side.other, SHUT_RDWR);
-                ::close(side.descriptor);
-                return;
+            if (got < 0 && errno == EAGAIN) return;
+            const auto size = static_cast<std::size_t>(std::max<ssize_t>(got, 0));
+            const std::string_view out = reject_ ? kRefusal : std::string_view(buffer_.data(), size);
+            if (size == 0 || !write_all(side.other->descriptor, out)) {
+                close(*side.other);
+                close(side);
             }
-            const auto size = static_cast<std::size_t>(got);
-            if (!write_all(side.other, reject_ ? kRefusal : std::string_view(buffer_.data(), size))) return;
             if (size < buffer_.size())
                 return;  // a short read has emptied the socket; the next edge tells of more
         }
