@@ -39,14 +39,14 @@ class Channel {
     }
 
     // send() hands `value` over or puts it into the buffer, parking until either is possible. False: the
-    // channel is closed, and the value is lost.
+    // channel is closed or this task was cancelled, and the value is lost.
     bool send(T value);
     // try_send() sends if that needs no waiting. False: `value` is as it was.
     bool try_send(T& value);
     bool try_send(T&& value) { return try_send(value); }
 
     // receive() returns the oldest value, parking until there is one; nullopt when the channel is closed and
-    // empty.
+    // empty, or this task was cancelled.
     std::optional<T> receive();
     // try_receive() receives if that needs no waiting.
     std::optional<T> try_receive();
@@ -64,10 +64,9 @@ class Channel {
 
     // A task that waits, with the place its value comes from or goes to.
     struct Wait {
-        explicit Wait(Channel* c) : channel(c), waiter(waiting_task()) { waiter.payload = this; }
+        explicit Wait(Waiter w) : waiter(w) { waiter.payload = this; }
         static Wait& of(Waiter& waiter) { return *static_cast<Wait*>(waiter.payload); }
 
-        Channel* channel;
         Waiter waiter;
         T* outgoing = nullptr;
         std::optional<T> incoming;
@@ -87,8 +86,6 @@ class Channel {
     void put_newest(T& value);
     T take_oldest();
 
-    static bool commit_send(void* arg, Task*);
-    static bool commit_receive(void* arg, Task*);
     static void wake(Waiter* woken) {
         if (woken != nullptr) unpark(woken->task);
     }
@@ -127,14 +124,16 @@ template <class T>
 bool Channel<T>::send(T value) {
     Waiter* woken = nullptr;
     lock_.lock();
-    Step step = step_send(value, woken);
+    const Step step = step_send(value, woken);
+    if (step == Step::wait) {
+        Wait wait(waiter_of(waiting_task()));
+        wait.outgoing = &value;
+        wait_in(senders_, lock_, wait.waiter, WaitReason::channel_send, this);
+        return wait.done;
+    }
     lock_.unlock();
     wake(woken);
-    if (step != Step::wait) return step == Step::done;
-    Wait wait(this);
-    wait.outgoing = &value;
-    park_until(WaitReason::channel_send, this, wait.waiter, kNever, &commit_send, &wait, Cancellable::no);
-    return wait.done;
+    return step == Step::done;
 }
 
 template <class T>
@@ -152,14 +151,14 @@ std::optional<T> Channel<T>::receive() {
     std::optional<T> value;
     Waiter* woken = nullptr;
     lock_.lock();
-    Step step = step_receive(value, woken);
+    if (step_receive(value, woken) == Step::wait) {
+        Wait wait(waiter_of(waiting_task()));
+        wait_in(receivers_, lock_, wait.waiter, WaitReason::channel_receive, this);
+        return std::move(wait.incoming);
+    }
     lock_.unlock();
     wake(woken);
-    if (step != Step::wait) return value;
-    Wait wait(this);
-    park_until(WaitReason::channel_receive, this, wait.waiter, kNever, &commit_receive, &wait,
-               Cancellable::no);
-    return std::move(wait.incoming);
+    return value;
 }
 
 template <class T>
@@ -234,33 +233,6 @@ T Channel<T>::take_oldest() {
     if (++first_ == capacity_) first_ = 0;
     --size_;
     return value;
-}
-
-template <class T>
-bool Channel<T>::commit_send(void* arg, Task*) {
-    auto& self = *static_cast<Wait*>(arg);
-    Channel& channel = *self.channel;
-    Waiter* woken = nullptr;
-    channel.lock_.lock();
-    Step step = channel.step_send(*self.outgoing, woken);
-    if (step == Step::wait) channel.senders_.push_back(self.waiter);
-    self.done = step == Step::done;
-    channel.lock_.unlock();
-    wake(woken);
-    return step == Step::wait;
-}
-
-template <class T>
-bool Channel<T>::commit_receive(void* arg, Task*) {
-    auto& self = *static_cast<Wait*>(arg);
-    Channel& channel = *self.channel;
-    Waiter* woken = nullptr;
-    channel.lock_.lock();
-    Step step = channel.step_receive(self.incoming, woken);
-    if (step == Step::wait) channel.receivers_.push_back(self.waiter);
-    channel.lock_.unlock();
-    wake(woken);
-    return step == Step::wait;
 }
 
 }  // namespace sluice::runtime

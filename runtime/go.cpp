@@ -49,16 +49,18 @@ void print_uncaught(const Task& task, const char* what) {
 void task_main() {
     Worker::here()->arrived();
     Task* const self = current_task();
+    self->newborn = false;
     try {
         self->body(self->closure);
     } catch (...) {
         uncaught(*self);
     }
-    Worker::here()->leave(self, &Worker::after_exit, true);
+    Worker::here()->leave(self, Worker::After::exit, true);
 }
 
 void make_ready_to_run(Task& task, void (*body)(void*)) {
     task.body = body;
+    task.newborn = true;
     make_context(task.context, task.stack_bottom, align_down(static_cast<char*>(task.closure), 16),
                  &task_main);
 }

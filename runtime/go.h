@@ -113,8 +113,9 @@ class Entry {
 // go() runs f(args…) in a new task of the calling task's scheduler. f and the arguments are evaluated by the
 // caller and copied or moved onto the new task's stack; captures by reference refer to the caller's
 // variables, which must outlive the task. The new task runs when the caller parks, or earlier on another
-// worker. Throws std::bad_alloc when no stack is to be had. REQUIRES: called in a task (elsewhere:
-// Scheduler::spawn).
+// worker. A caller that spawns one after another without parking is made to yield now and then, so that what
+// it spawned can end: as across any park, no std::mutex is held across go(). Throws std::bad_alloc when no
+// stack is to be had. REQUIRES: called in a task (elsewhere: Scheduler::spawn).
 //
 //     go([&] { server.serve(); });
 //     go(connection, std::move(stream), std::ref(app));

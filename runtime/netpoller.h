@@ -82,7 +82,8 @@ class alignas(64) PollSlot {
     // close() frees the slot: whoever still waits ends as `cancelled`. Before close(2) of the descriptor,
     // which takes it out of epoll.
     void close();
-    // detach() is close() for a descriptor that lives on, at the price of a system call: it may be registered again.
+    // detach() is close() for a descriptor that lives on, at the price of a system call: it may be registered
+    // again.
     void detach();
 
     // ready() tells whether an event was reported that no clear() has taken back. A hint: one may be on its

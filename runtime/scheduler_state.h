@@ -13,35 +13,41 @@
 
 namespace sluice::runtime {
 
-// GlobalQueue: runnable tasks that belong to no worker yet. Any thread.
+// GlobalQueue: runnable tasks that belong to no worker. Any thread.
+//
+// Those that have run before, or come from outside, are taken first come, first served. The newborn that did
+// not fit a ring wait apart and are taken last come, first served, after the others: finishing what was begun
+// last before beginning more keeps a tree of tasks as deep as it is high instead of as wide as it is large
+// (a million tasks of skynet: 2,000 stacks at a time instead of 140,000, and a quarter of the time). So that
+// nobody starves, take_oldest() serves who waits longest, every kNewbornTurn-th time the oldest newborn: not
+// oftener, for each may be the root of a tree of its own.
 class GlobalQueue {
   public:
-    void push(TaskList&& tasks) {
-        std::lock_guard lock(lock_);
-        tasks_.append(std::move(tasks));
-        size_.store(tasks_.size(), std::memory_order_release);
-    }
+    void push(TaskList&& tasks);
+    // push_newborn() puts the list before all newborn that wait.
+    void push_newborn(TaskList&& tasks);
 
-    TaskList take(std::size_t most) {
-        TaskList taken;
-        if (empty()) return taken;
-        std::lock_guard lock(lock_);
-        while (taken.size() < most) {
-            Task* const task = tasks_.pop();
-            if (task == nullptr) break;
-            taken.push(task);
-        }
-        size_.store(tasks_.size(), std::memory_order_release);
-        return taken;
-    }
+    TaskList take(std::size_t most);
+    // Nullptr when only newborn wait whose turn it is not, or nobody.
+    Task* take_oldest();
 
     bool empty() const { return size() == 0; }
     std::size_t size() const { return size_.load(std::memory_order_acquire); }
 
   private:
+    static constexpr unsigned kNewbornTurn = 64;
+
+    Task* pop_newborn();
+    Task* pop_oldest_newborn();
+    void note_size() { size_.store(tasks_.size() + newborn_, std::memory_order_release); }
+
     SpinLock lock_;
-    TaskList tasks_;  // guarded by lock_
-    std::atomic<std::size_t> size_{0};
+    TaskList tasks_;  // guarded by lock_, as all below
+    Task* youngest_ = nullptr;
+    Task* oldest_ = nullptr;
+    std::size_t newborn_ = 0;
+    unsigned turn_ = 0;
+    std::atomic<std::size_t> size_{0};  // read without the lock
 };
 
 // What the workers of one Scheduler share. Any thread.

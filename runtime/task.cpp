@@ -22,9 +22,10 @@ struct WaitTimer : Timer {
     Ticket ticket;
 };
 
-Worker* begin_park(Task* self, WaitReason reason, const void* what) {
+Worker* begin_park(WaitReason reason, const void* what) {
     Worker* const worker = Worker::here();
-    SLUICE_CHECK(worker != nullptr && self == worker->current(), "only a task can park, and only itself");
+    SLUICE_CHECK(worker != nullptr && worker->current() != nullptr, "only a task can park");
+    Task* const self = worker->current();
     self->reason.store(reason, std::memory_order_relaxed);
     self->what.store(what, std::memory_order_relaxed);
     const auto depth = reinterpret_cast<char*>(self) - static_cast<char*>(__builtin_frame_address(0));
@@ -41,29 +42,30 @@ bool always(void*, Task*) {
 }  // namespace
 
 void park(WaitReason reason, const void* what, Commit commit, void* arg) {
-    Task* const self = current_task();
-    Worker* const worker = begin_park(self, reason, what);
-    worker->departure = {.commit = commit, .arg = arg};
-    worker->leave(self, &Worker::after_park);
+    Worker* const worker = begin_park(reason, what);
+    worker->departure.commit = commit;
+    worker->departure.arg = arg;
+    worker->leave(worker->current(), Worker::After::park);
 }
 
 Outcome park_until(WaitReason reason, const void* what, Waiter& waiter, Time deadline, Commit commit,
                    void* arg, Cancellable cancellable) {
-    Task* const self = waiter.task;
-    Worker* const worker = begin_park(self, reason, what);
+    Worker* const worker = begin_park(reason, what);
+    Task* const self = worker->current();
+    SLUICE_CHECK(self == waiter.task && !waiter.sole(), "a task parks itself, on a wait it has opened");
     worker->departure = {.commit = commit,
                          .arg = arg,
                          .ticket = waiter.ticket,
                          .cancellable = cancellable == Cancellable::yes};
     if (deadline == kNever) {
-        worker->leave(self, &Worker::after_park_until);
+        worker->leave(self, Worker::After::park_until);
         return self->wait.outcome();
     }
     WaitTimer timer(self, waiter.ticket);
     TimerQueue& timers = worker->timers();
     worker->departure.timer = &timer;
     worker->departure.deadline = deadline;
-    worker->leave(self, &Worker::after_park_until);
+    worker->leave(self, Worker::After::park_until);
     const Outcome outcome = self->wait.outcome();
     // A timer that fired is out of the wheel, and was touched for the last time when it claimed the wait.
     if (outcome != Outcome::timed_out) timers.disarm(timer);
@@ -93,7 +95,7 @@ void yield() {
     if (worker->alone_in_batch()) return;
     Task* const self = worker->current();
     self->reason.store(WaitReason::yield, std::memory_order_relaxed);
-    worker->leave(self, &Worker::after_yield);
+    worker->leave(self, Worker::After::yield);
 }
 
 void sleep_for(Duration duration) {

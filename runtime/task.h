@@ -118,7 +118,10 @@ class alignas(64) Task {
     Scheduler* scheduler = nullptr;
     void* stack_bottom = nullptr;  // lowest usable address
     std::uint8_t stack_class = 0;
+    bool newborn = false;      // spawned, and never run so far
+    bool cancellable = false;  // somebody may call cancel(): its waits must be open to that
     unsigned last_worker = 0;  // kept up to date where migration is forced
+    Task* previous = nullptr;  // in the global queue's list of the newborn
 
     // shared
     WaitWord wait;
@@ -184,17 +187,26 @@ class TaskList {
 // a task whose park did not end as `woken` takes the lock and unlinks itself, so that no list ever names a
 // dead Waiter.
 struct Waiter {
+    // Sole: a wait that only the primitive's list ends, under its lock, so that there is nothing to claim;
+    // for park(). A compare-and-swap less for each wait.
+    struct Sole {};
+
     explicit Waiter(Task* owner) : task(owner), ticket(owner->wait.open()) {}
+    Waiter(Task* owner, Sole) : task(owner), ticket(kSole) {}
     Waiter(const Waiter& first, void* data) : task(first.task), ticket(first.ticket), payload(data) {}
     Waiter& operator=(const Waiter&) = delete;
+
+    bool sole() const { return ticket == kSole; }
 
     // wake() claims the wait as `woken`, and notes that it was this Waiter of the wait. True: the caller must
     // unpark(task), after any writes that the task is to find; false: leave it alone.
     bool wake() {
-        if (!task->wait.claim(ticket, Outcome::woken)) return false;
+        if (!sole() && !task->wait.claim(ticket, Outcome::woken)) return false;
         won = true;
         return true;
     }
+
+    static constexpr Ticket kSole = 0;  // no wait's: they count from 1
 
     Task* task;
     Ticket ticket;

@@ -1,5 +1,7 @@
 #pragma once
 
+#include <mutex>
+
 #include <sched.h>
 
 #include "runtime/check.h"
@@ -109,6 +111,33 @@ class WakeList {
     Waiter* head_ = nullptr;
     Waiter* tail_ = nullptr;
 };
+
+// The common case of a wait, in an operation that found under `lock` that it must wait: links the waiter last
+// and parks. The lock goes with it and is let go of on the stack arrived at, so that nobody has to look again
+// whether there is anything to wait for: a third less than locking twice. Returns woken; or cancelled, and
+// then the waiter is in no list.
+inline Outcome wait_in(WaitList& list, SpinLock& lock, Waiter& waiter, WaitReason reason, const void* what) {
+    const Commit let_go = [](void* held, Task*) {
+        static_cast<SpinLock*>(held)->unlock();
+        return true;
+    };
+    list.push_back(waiter);
+    if (waiter.sole()) {
+        park(reason, what, let_go, &lock);
+        return Outcome::woken;
+    }
+    const Outcome outcome = park_until(reason, what, waiter, kNever, let_go, &lock);
+    if (outcome != Outcome::woken) {
+        std::lock_guard guard(lock);
+        list.remove(waiter);
+    }
+    return outcome;
+}
+
+// The waiter for wait_in(), which nothing but the list ends unless the task can be cancelled.
+inline Waiter waiter_of(Task* task) {
+    return task->cancellable ? Waiter(task) : Waiter(task, Waiter::Sole{});
+}
 
 // The calling task, which is about to wait.
 inline Task* waiting_task() {

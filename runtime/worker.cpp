@@ -84,6 +84,7 @@ void Worker::leave(Task* self, After after, bool last) {
     after_ = after;
     current_ = nullptr;
     stats.switches.add();
+    spawned_in_a_row_ = 0;
     // Straight to the next task where there is one: that spares the way over the loop's stack.
     Task* const next = --budget_ > 0 && !shuffled_ ? next_local() : nullptr;
     incoming_ = next;
@@ -92,7 +93,14 @@ void Worker::leave(Task* self, After after, bool last) {
 }
 
 void Worker::arrived() {
-    if (Task* const task = std::exchange(departed_, nullptr)) (this->*after_)(task);
+    if (Task* const task = std::exchange(departed_, nullptr)) {
+        switch (after_) {
+            case After::park: after_park(task); break;
+            case After::park_until: after_park_until(task); break;
+            case After::yield: enqueue(task); break;
+            case After::exit: after_exit(task); break;
+        }
+    }
     current_ = incoming_;
     if (current_ != nullptr) {
         current_->state.store(TaskState::running, std::memory_order_relaxed);
@@ -102,8 +110,7 @@ void Worker::arrived() {
 
 void Worker::after_park(Task* task) {
     stats.parks.add();
-    const Departure left = departure;
-    if (!left.commit(left.arg, task)) wake(task);
+    if (!departure.commit(departure.arg, task)) wake(task);
 }
 
 void Worker::after_park_until(Task* task) {
@@ -122,10 +129,6 @@ void Worker::after_park_until(Task* task) {
         task->wait.claim(left.ticket, Outcome::cancelled)) {
         wake(task);
     }
-}
-
-void Worker::after_yield(Task* task) {
-    enqueue(task);
 }
 
 void Worker::after_exit(Task* task) {
@@ -159,9 +162,11 @@ void Worker::push(Task* task) {
 
 void Worker::overflow(Task* task) {
     TaskList older;
-    ring_.spill_half([&](Task* t) { older.push(t); });
-    older.push(task);
-    shared_.queue.push(std::move(older));
+    TaskList newborn;
+    ring_.spill_half([&](Task* t) { (t->newborn ? newborn : older).push(t); });
+    (task->newborn ? newborn : older).push(task);
+    if (!newborn.empty()) shared_.queue.push_newborn(std::move(newborn));
+    if (!older.empty()) shared_.queue.push(std::move(older));
 }
 
 void Worker::post(Task* task) {
@@ -223,7 +228,7 @@ Task* Worker::find_work() {
         }
         Task* task = take_posted();
         if (task == nullptr) task = shuffled_ ? next_at_random() : next_local();
-        if (task == nullptr) task = take_global(kGlobalShare);
+        if (task == nullptr) task = take_global();
         if (task == nullptr && !alone_) task = steal();
         if (task != nullptr) {
             --budget_;
@@ -254,7 +259,7 @@ Task* Worker::end_batch() {
         polled_ = now;
         poll(Duration::zero());
     }
-    Task* const task = take_global(1);
+    Task* const task = shared_.queue.take_oldest();
     if (task != nullptr) --budget_;
     return task;
 }
@@ -273,10 +278,10 @@ void Worker::poll(Duration patience) {
     take_in(woken);
 }
 
-Task* Worker::take_global(std::size_t most) {
+Task* Worker::take_global() {
     if (shared_.queue.empty()) return nullptr;
     const std::size_t share = shared_.queue.size() / shared_.options.workers + 1;
-    TaskList taken = shared_.queue.take(std::min(share, most));
+    TaskList taken = shared_.queue.take(std::min(share, kGlobalShare));
     Task* const first = taken.pop();
     while (Task* const task = taken.pop()) enqueue(task);
     return first;

@@ -50,7 +50,7 @@ class alignas(64) Worker {
     void run();  // the thread's body; returns when the scheduler stops
 
     // What is done with a task once its stack has been left.
-    using After = void (Worker::*)(Task*);
+    enum class After : std::uint8_t { park, park_until, yield, exit };
     // leave() goes from the stack of `self` to the next task, or to the loop, and returns when `self` runs
     // again.
     void leave(Task* self, After after, bool last = false);
@@ -67,10 +67,6 @@ class alignas(64) Worker {
         bool cancellable = false;
     };
     Departure departure;
-    void after_park(Task* task);
-    void after_park_until(Task* task);
-    void after_yield(Task* task);
-    void after_exit(Task* task);
 
     // wake() makes a task runnable, to run next; enqueue(), to run in turn.
     void wake(Task* task);
@@ -84,8 +80,9 @@ class alignas(64) Worker {
 
     // yield() is nothing but a count when no other task is waiting for this worker.
     bool alone_in_batch() { return !has_local_work() && --budget_ > 0; }
-    // Whether a task that spawns should let others run first, so that their stacks can be used again.
-    bool crowded() const { return ring_.size() >= kRing * 3 / 4; }
+    // Whether a task that spawns one after another should let others run first, so that their stacks can be
+    // used again.
+    bool crowded() { return ++spawned_in_a_row_ > kSpawnsInARow && ring_.size() >= kRing * 3 / 4; }
 
     Task* current() const { return current_; }
     Scheduler& scheduler() const { return scheduler_; }
@@ -110,7 +107,7 @@ class alignas(64) Worker {
     Task* end_batch();
     Task* next_local();
     Task* next_at_random();
-    Task* take_global(std::size_t most);
+    Task* take_global();
     Task* take_posted();
     Task* steal();
     void end_search();
@@ -125,6 +122,10 @@ class alignas(64) Worker {
     void stop_if_done();
     [[noreturn]] void report_deadlock();
 
+    void after_park(Task* task);
+    void after_park_until(Task* task);
+    void after_exit(Task* task);
+
     void run_task(Task* task);
     void push(Task* task);  // into the ring, telling nobody
     void overflow(Task* task);
@@ -132,6 +133,7 @@ class alignas(64) Worker {
     static constexpr unsigned kRing = 256;
     static constexpr int kBatch = 61;
     static constexpr int kNextSlotInARow = 3;
+    static constexpr int kSpawnsInARow = 16;
     static constexpr std::size_t kHotStacks = 256;
     static constexpr std::size_t kStackRefill = 32;
 
@@ -148,9 +150,10 @@ class alignas(64) Worker {
     Task* current_ = nullptr;
     Task* incoming_ = nullptr;  // becomes current when its stack is reached
     Task* departed_ = nullptr;
-    After after_ = nullptr;
+    After after_ = After::park;
     Task* next_slot_ = nullptr;
     int in_a_row_ = 0;
+    int spawned_in_a_row_ = 0;
     int budget_ = 0;
     int batch_ = kBatch;
     bool searching_ = false;
