@@ -39,6 +39,10 @@ std::expected<std::size_t, Refusal> read_request_head(std::string_view bytes, He
 std::expected<std::size_t, Refusal> read_response_head(std::string_view bytes, HeadScan& scan,
                                                        const HeadLimits& limits, Method method,
                                                        ResponseHead& head) {
+    // Only before a request are empty lines skipped (RFC 9112 §2.2).
+    if (bytes.starts_with('\r') || bytes.starts_with('\n')) {
+        return std::unexpected(Refusal{502, "an empty line in the place of a status line"});
+    }
     const auto size = scan.find_end(bytes, limits);
     if (!size || *size == 0) return size;
     const Parts parts = split(bytes.substr(scan.start(), *size - scan.start()));

@@ -1,0 +1,137 @@
+#include "service/admin_sources.h"
+
+#include "config/names.h"
+#include "config/to_json.h"
+#include "runtime/inspect.h"
+#include "service/commands/build_info.h"
+#include "service/policy/listing.h"
+
+namespace sluice {
+
+namespace {
+
+using telemetry::LimitCounters;
+
+limit::Nanos nanos(runtime::Time time) {
+    return time.time_since_epoch().count();
+}
+
+admin::LimitFigures figures_of(const policy::Limit& limit, const limit::ClientTable& clients) {
+    const LimitCounters& counters = *limit.account.counters;
+    const auto total = [&](LimitCounters::Outcome outcome) { return counters.total(outcome); };
+    return {.name = limit.settings.name,
+            .algorithm = std::string(config::name_of(limit.settings.algorithm)),
+            .mode = std::string(config::name_of(limit.settings.mode)),
+            .rate = limit.settings.rate.text,
+            .burst = limit.settings.burst,
+            .max = limit.settings.max,
+            .clients = clients.clients(limit.account.id),
+            .allowed = total(LimitCounters::Outcome::allowed),
+            .limited = total(LimitCounters::Outcome::limited),
+            .delayed = total(LimitCounters::Outcome::delayed),
+            .shadow_limited = total(LimitCounters::Outcome::shadow_limited),
+            .banned = total(LimitCounters::Outcome::banned)};
+}
+
+std::vector<admin::LimitFigures> limits(const proxy::Context& context) {
+    std::vector<admin::LimitFigures> all;
+    const auto snapshot = context.snapshots.current();
+    for (const policy::Limit& limit : snapshot->policy->limits())
+        all.push_back(figures_of(limit, context.clients));
+    return all;
+}
+
+admin::ClientTableFigures client_table(const proxy::Context& context) {
+    const limit::ClientTableStats stats = context.clients.stats();
+    return {.tracked = stats.tracked,
+            .max = stats.max,
+            .evicted_idle = stats.evicted_idle,
+            .evicted_full = stats.evicted_full,
+            .turned_away = stats.shared,
+            .bytes = stats.bytes};
+}
+
+admin::JanitorFigures janitor(const limit::Janitor& janitor) {
+    const limit::Janitor::Stats stats = janitor.stats();
+    return {.sweeps = stats.sweeps,
+            .removed = stats.removed,
+            .last_sweep = stats.last_sweep,
+            .longest_pause = stats.longest_pause,
+            .next_in = std::max(stats.next - runtime::now(), runtime::Duration::zero())};
+}
+
+admin::ServerFigures figures_of(const upstream::Server& server) {
+    constexpr auto kRelaxed = std::memory_order_relaxed;
+    const auto at_least_0 = [](std::int64_t n) {
+        return static_cast<std::uint64_t>(std::max<std::int64_t>(n, 0));
+    };
+    return {.address = server.address(),
+            .requests = server.figures.requests.load(kRelaxed),
+            .failures = server.figures.failures.load(kRelaxed),
+            .in_flight = at_least_0(server.figures.in_flight.load(kRelaxed)),
+            .connections_open = at_least_0(server.figures.open.load(kRelaxed)),
+            .connections_idle = server.pool.size()};
+}
+
+std::vector<admin::UpstreamFigures> upstreams(const proxy::Context& context) {
+    std::vector<admin::UpstreamFigures> all;
+    const auto snapshot = context.snapshots.current();
+    for (const auto& upstream : snapshot->upstreams) {
+        admin::UpstreamFigures& figures = all.emplace_back(upstream->name());
+        for (const auto& server : upstream->servers()) figures.servers.push_back(figures_of(*server));
+    }
+    return all;
+}
+
+policy::ListOrder order_of(admin::ClientOrder order) {
+    switch (order) {
+        case admin::ClientOrder::denied: return policy::ListOrder::denied;
+        case admin::ClientOrder::allowed: return policy::ListOrder::allowed;
+        case admin::ClientOrder::recent: return policy::ListOrder::recent;
+    }
+    return policy::ListOrder::denied;
+}
+
+admin::ClientList clients(const proxy::Context& context, const admin::ClientQuery& query) {
+    const auto snapshot = context.snapshots.current();
+    const policy::Listing listing =
+        policy::list_clients(*snapshot->policy, context.clients, query.limit, query.top,
+                             order_of(query.order), nanos(runtime::now()));
+    admin::ClientList list{.clients = {}, .total = listing.total};
+    for (const policy::ListedClient& client : listing.clients) {
+        list.clients.push_back({.key = client.key(),
+                                .limit = client.limit->settings.name,
+                                .allowed = client.record.allowed,
+                                .denied = client.record.denied,
+                                .remaining = static_cast<double>(client.remaining),
+                                .last_seen = std::chrono::seconds(client.unseen_seconds),
+                                .banned_for = std::nullopt});
+    }
+    return list;
+}
+
+}  // namespace
+
+admin::Sources admin_sources(const Observed& service, std::function<std::vector<std::string>()> reload) {
+    const commands::BuildInfo build = commands::build_info();
+    return {.version = build.version,
+            .commit = build.commit,
+            .ready = [service] { return service.ready.load(std::memory_order_acquire); },
+            .uptime = [service] { return runtime::now() - service.started; },
+            .totals = [service] { return service.context.telemetry.counters.totals(); },
+            .access_log = [service]() -> admin::AccessLogFigures {
+                const telemetry::AccessLog& log = service.context.telemetry.access;
+                return {.lines = log.lines(), .dropped = log.dropped()};
+            },
+            .limits = [service] { return limits(service.context); },
+            .client_table = [service] { return client_table(service.context); },
+            .janitor = [service] { return janitor(service.janitor); },
+            .upstreams = [service] { return upstreams(service.context); },
+            .runtime_counters = [service] { return runtime::counters(service.scheduler); },
+            .dump_tasks = [service] { return runtime::dump(service.scheduler); },
+            .clients = [service](const admin::ClientQuery& query) { return clients(service.context, query); },
+            .config = [service] { return config::to_json(service.context.snapshots.current()->config); },
+            .reload = std::move(reload)};
+}
+
+}  // namespace sluice

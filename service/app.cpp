@@ -1,0 +1,341 @@
+#include "service/app.h"
+
+#include <atomic>
+#include <chrono>
+#include <csignal>
+#include <cstdio>
+#include <cstdlib>
+#include <memory>
+#include <optional>
+#include <string>
+#include <utility>
+#include <vector>
+
+#include <sys/resource.h>
+
+#include "config/load.h"
+#include "runtime/blocking.h"
+#include "runtime/go.h"
+#include "runtime/inspect.h"
+#include "runtime/mutex.h"
+#include "runtime/scheduler.h"
+#include "runtime/signals.h"
+#include "runtime/this_task.h"
+#include "service/admin/api.h"
+#include "service/admin/server.h"
+#include "service/admin_sources.h"
+#include "service/commands/expression.h"
+#include "service/file_watch.h"
+#include "service/front.h"
+#include "service/limit/janitor.h"
+#include "service/loader.h"
+#include "service/proxy/connection.h"
+
+namespace sluice {
+
+using namespace std::chrono_literals;
+
+namespace {
+
+using Problems = std::vector<std::string>;  // one line each; empty: none
+
+constexpr int kFine = 0;
+constexpr int kFailed = 1;
+constexpr runtime::Duration kSweepPools = 1s;
+constexpr runtime::Duration kDrainStep = 10ms;
+constexpr runtime::Duration kCancelled = 1s;  // for what was cancelled to end
+
+void print_line(const std::string& line) {
+    std::fprintf(stderr, "%s\n", line.c_str());
+}
+
+Problems to_lines(const config::Errors& errors) {
+    Problems lines;
+    for (const config::Error& error : errors) lines.push_back(error.to_string());
+    return lines;
+}
+
+telemetry::Log::Options log_options(const config::Log& log) {
+    return {.level = static_cast<telemetry::LogLevel>(log.level),
+            .format = static_cast<telemetry::LogFormat>(log.format)};
+}
+
+telemetry::AccessLog::Options access_options(const config::Log& log) {
+    return {.which = static_cast<telemetry::AccessLogged>(log.access),
+            .format = static_cast<telemetry::LogFormat>(log.format)};
+}
+
+limit::Janitor::Settings janitor_settings(const config::Clients& clients) {
+    return {.idle_after = clients.idle_after, .sweep_every = clients.sweep_every};
+}
+
+class App {
+  public:
+    App(runtime::Scheduler& scheduler, runtime::SignalSet& signals, std::string path,
+        config::Environment environment, config::Config config);
+
+    /// Serves until it has drained. Parks; called by the scheduler's first task.
+    int run();
+
+  private:
+    std::optional<std::string> open();
+    void start_background();
+    template <class Body>
+    void background(Body body);
+    void stop_background();
+
+    void handle_signals();
+    void drain();
+    bool wait_until_empty(runtime::Time deadline);
+
+    Problems reload();
+    void keep_what_stays(config::Config& next);
+    void reload_and_log(std::string_view why);
+
+    // Fixed.
+    runtime::Scheduler& scheduler_;
+    runtime::SignalSet& signals_;
+    const std::string path_;
+    const config::Environment environment_;
+    const runtime::Time started_ = runtime::now();
+
+    telemetry::Telemetry telemetry_;
+    Loader loader_;
+    proxy::Snapshots snapshots_;
+    proxy::Registry registry_;
+    proxy::Context context_;
+    limit::Janitor janitor_;
+    Front front_;
+
+    std::atomic<bool> ready_{false};
+    admin::Sources sources_;
+    std::optional<admin::Server> admin_;
+    std::optional<FileWatch> watch_;
+
+    runtime::Mutex reloading_;
+    runtime::Semaphore stop_sweeping_{0};
+    runtime::WaitGroup background_;
+    runtime::WaitGroup draining_;
+};
+
+App::App(runtime::Scheduler& scheduler, runtime::SignalSet& signals, std::string path,
+         config::Environment environment, config::Config config)
+    : scheduler_(scheduler),
+      signals_(signals),
+      path_(std::move(path)),
+      environment_(std::move(environment)),
+      telemetry_(scheduler.workers(), log_options(config.log), access_options(config.log)),
+      loader_(config.clients.max, scheduler.workers()),
+      snapshots_(loader_.load(std::move(config)).value()),
+      registry_(scheduler.workers()),
+      context_{.telemetry = telemetry_,
+               .clients = loader_.clients(),
+               .snapshots = snapshots_,
+               .registry = registry_},
+      janitor_(loader_.clients(), janitor_settings(snapshots_.current()->config.clients)),
+      front_(context_),
+      sources_(
+          admin_sources({scheduler_, context_, janitor_, started_, ready_}, [this] { return reload(); })) {}
+
+int App::run() {
+    if (const auto problem = open()) {
+        print_line("sluice: " + *problem);
+        return kFailed;
+    }
+    start_background();
+    front_.commit();
+    ready_.store(true, std::memory_order_release);
+    telemetry_.log.info(
+        "serving", {{"version", sources_.version}, {"workers", scheduler_.workers()}, {"config", path_}});
+    handle_signals();
+    draining_.wait();
+    stop_background();
+    telemetry_.log.info("stopped");
+    return kFine;
+}
+
+std::optional<std::string> App::open() {
+    const auto snapshot = snapshots_.current();
+    if (const auto opened = front_.prepare(snapshot->config.listen); !opened) return opened.error();
+    if (const auto& admin = snapshot->config.admin) {
+        auto socket = open_socket(admin->address);
+        if (!socket) return "admin: " + socket.error();
+        admin_.emplace(std::move(*socket), admin::api(sources_),
+                       admin::Server::Options{.token = admin->token}, telemetry_.log);
+    }
+    try {
+        watch_.emplace(path_);
+    } catch (const std::exception& error) {
+        telemetry_.log.warn("changes of the file are not noticed; SIGHUP reloads it",
+                            {{"reason", error.what()}});
+    }
+    return std::nullopt;
+}
+
+template <class Body>
+void App::background(Body body) {
+    background_.add();
+    runtime::go([this, body] {
+        body();
+        background_.done();
+    });
+}
+
+void App::start_background() {
+    background([this] { telemetry_.access.run(); });
+    background([this] { janitor_.run(); });
+    background([this] {
+        while (!stop_sweeping_.try_acquire_until(runtime::now() + kSweepPools)) {
+            for (const auto& upstream : snapshots_.current()->upstreams) upstream->sweep(runtime::now());
+        }
+    });
+    if (admin_) background([this] { admin_->run(); });
+    if (watch_) {
+        background([this] {
+            while (watch_->wait()) reload_and_log("the file has changed");
+        });
+    }
+}
+
+void App::stop_background() {
+    janitor_.stop();
+    stop_sweeping_.release();
+    if (watch_) watch_->cancel();
+    if (admin_) admin_->close();
+    telemetry_.access.close();
+    background_.wait();
+}
+
+// Returns when a drain has ended; a second request to end does not wait for that.
+void App::handle_signals() {
+    bool draining = false;
+    while (const int signal = signals_.wait()) {
+        if (signal == SIGHUP) {
+            reload_and_log("SIGHUP");
+        } else if (signal == SIGQUIT) {
+            print_line(runtime::dump(scheduler_));
+        } else if (draining) {
+            std::_Exit(kFine);
+        } else {
+            draining = true;
+            draining_.add();
+            runtime::go([this] {
+                drain();
+                signals_.cancel();
+                draining_.done();
+            });
+        }
+    }
+}
+
+// New connections end first, so that whoever was connected is served; then those that idle; and those under
+// way when their answer is sent, which tells the client that it was the last.
+void App::drain() {
+    const auto snapshot = snapshots_.current();
+    telemetry_.log.info("draining", {{"connections", registry_.open()}});
+    const runtime::Time deadline = runtime::now() + snapshot->config.timeouts.drain;
+    context_.draining.store(true);
+    front_.close();
+    registry_.each([](proxy::Registered& each) { static_cast<proxy::Connection&>(each).rouse(); });
+    ready_.store(false, std::memory_order_release);
+    if (wait_until_empty(deadline)) return;
+    telemetry_.log.warn("timeouts.drain has passed; cutting what is left",
+                        {{"connections", registry_.open()}});
+    registry_.each([](proxy::Registered& each) { static_cast<proxy::Connection&>(each).cancel(); });
+    if (wait_until_empty(runtime::now() + kCancelled)) return;
+    telemetry_.access.close();
+    std::_Exit(kFine);
+}
+
+// Again and again: a connection may have decided to doze just before it could have seen that we are draining.
+bool App::wait_until_empty(runtime::Time deadline) {
+    while (registry_.open() > 0) {
+        if (runtime::now() >= deadline) return false;
+        runtime::this_task::sleep_for(kDrainStep);
+        registry_.each([](proxy::Registered& each) { static_cast<proxy::Connection&>(each).rouse(); });
+    }
+    return true;
+}
+
+// All or nothing: what could fail is done before anything is changed.
+Problems App::reload() {
+    const std::scoped_lock hold(reloading_);
+    auto loaded = runtime::blocking([this] { return config::load(path_, environment_, commands::wrong_expression); });
+    if (!loaded) return to_lines(loaded.error());
+    if (context_.draining.load()) return {"the service is draining; nothing is reloaded"};
+    keep_what_stays(*loaded);
+    if (const auto opened = front_.prepare(loaded->listen); !opened) return {opened.error()};
+    auto next = loader_.load(std::move(*loaded));
+    if (!next) {
+        front_.rollback();
+        return {next.error()};
+    }
+    const config::Config& config = (*next)->config;
+    snapshots_.replace(*next);
+    front_.commit();
+    loader_.clients().set_max(config.clients.max);
+    janitor_.configure(janitor_settings(config.clients));
+    telemetry_.log.configure(log_options(config.log).level, log_options(config.log).format);
+    telemetry_.access.configure(access_options(config.log).which, access_options(config.log).format);
+    if (admin_) admin_->set_token(config.admin->token);
+    telemetry_.log.info("reloaded", {{"config", path_}});
+    return {};
+}
+
+// The admin listener's address and the runtime are those of the start, whatever the file says now.
+void App::keep_what_stays(config::Config& next) {
+    const config::Config& now = snapshots_.current()->config;
+    const auto warn = [this](std::string_view setting) {
+        telemetry_.log.warn("a reload does not change this; restart to do so", {{"setting", setting}});
+    };
+    if (next.admin.has_value() != now.admin.has_value()) {
+        warn("admin");
+        next.admin = now.admin;
+    } else if (now.admin && next.admin->address != now.admin->address) {
+        warn("admin.address");
+        next.admin->address = now.admin->address;
+    }
+    if (next.runtime != now.runtime) {
+        warn("runtime");
+        next.runtime = now.runtime;
+    }
+}
+
+void App::reload_and_log(std::string_view why) {
+    for (const std::string& problem : reload()) {
+        telemetry_.log.error("not reloaded, nothing has changed", {{"because", why}, {"problem", problem}});
+    }
+}
+
+// As many connections as the hard limit lets us have: the soft one is kept low for programs that use
+// select().
+void raise_descriptor_limit() {
+    rlimit limit{};
+    if (::getrlimit(RLIMIT_NOFILE, &limit) != 0) return;
+    limit.rlim_cur = limit.rlim_max;
+    ::setrlimit(RLIMIT_NOFILE, &limit);
+}
+
+}  // namespace
+
+int serve(const std::string& config_path) {
+    config::Environment environment = config::process_environment();
+    auto config = config::load(config_path, environment, commands::wrong_expression);
+    if (!config) {
+        for (const std::string& line : to_lines(config.error())) print_line(line);
+        return kFailed;
+    }
+    ::signal(SIGPIPE, SIG_IGN);
+    raise_descriptor_limit();
+    runtime::SignalSet signals{SIGTERM, SIGINT, SIGHUP, SIGQUIT};
+    runtime::Scheduler scheduler(
+        {.workers = config->runtime.workers, .stack = static_cast<std::size_t>(config->runtime.stack)});
+    int code = kFailed;
+    scheduler.run([&] {
+        App app(scheduler, signals, config_path, std::move(environment), std::move(*config));
+        code = app.run();
+    });
+    return code;
+}
+
+}  // namespace sluice

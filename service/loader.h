@@ -1,0 +1,35 @@
+#pragma once
+
+// From a configuration to a snapshot of it that requests can be served by. What outlives a reload lives here:
+// the table of clients, the counters of each limit, and the upstreams whose settings stay the same, with
+// their connections. One load at a time.
+
+#include <expected>
+#include <memory>
+#include <string>
+#include <vector>
+
+#include "config/model.h"
+#include "service/policy/policy.h"
+#include "service/proxy/context.h"
+
+namespace sluice {
+
+class Loader {
+  public:
+    Loader(std::uint64_t clients_max, unsigned workers) : ledger_(clients_max, workers), workers_(workers) {}
+
+    /// The error says what this process cannot do that the configuration asks for.
+    std::expected<std::shared_ptr<const proxy::Snapshot>, std::string> load(config::Config config);
+
+    limit::ClientTable& clients() { return ledger_.table; }
+
+  private:
+    std::shared_ptr<upstream::Upstream> upstream_for(const config::Upstream& settings) const;
+
+    policy::Ledger ledger_;
+    const unsigned workers_;
+    std::vector<std::shared_ptr<upstream::Upstream>> upstreams_;  // of the last snapshot
+};
+
+}  // namespace sluice

@@ -1,0 +1,66 @@
+// sluice: arguments → configuration → App → exit code.
+
+#include <cstdlib>
+#include <functional>
+#include <iostream>
+#include <string>
+
+#include <CLI/CLI.hpp>
+
+#include "service/app.h"
+#include "service/commands/commands.h"
+
+namespace {
+
+constexpr int kUsage = 2;
+
+std::string configuration_path() {
+    const char* named = std::getenv("SLUICE_CONFIG");
+    return named ? named : "/etc/sluice/sluice.json";
+}
+
+}  // namespace
+
+int main(int argc, char** argv) {
+    using namespace sluice;
+
+    CLI::App cli("Sluice: a rate-limiting reverse proxy for one service.", "sluice");
+    cli.require_subcommand(1);
+    std::function<int()> command;
+
+    std::string path = configuration_path();
+    commands::AdminOptions admin;
+
+    auto* run = cli.add_subcommand("run", "serve");
+    run->add_option("-c,--config", path,
+                    "configuration file (default: $SLUICE_CONFIG, else /etc/sluice/sluice.json)");
+    run->callback([&] { command = [&] { return serve(path); }; });
+
+    auto* check = cli.add_subcommand("check", "validate a configuration file: every error at once");
+    check->add_option("-c,--config", path, "configuration file");
+    check->callback([&] { command = [&] { return commands::check(path); }; });
+
+    cli.add_subcommand("schema", "print the JSON Schema of the configuration")->callback([&] {
+        command = commands::schema;
+    });
+    cli.add_subcommand("version", "print version, commit, compiler and libraries")->callback([&] {
+        command = commands::version;
+    });
+
+    auto* stats = cli.add_subcommand("stats", "show what a running Sluice is doing");
+    stats->add_option("-a,--admin", admin.address, "its admin listener")->capture_default_str();
+    stats->add_option("--token", admin.token, "its admin token (default: $SLUICE_TOKEN)");
+    stats->add_flag("--watch", admin.watch, "refresh in place, every second");
+    stats->callback([&] { command = [&] { return commands::stats(admin); }; });
+
+    auto* health = cli.add_subcommand("healthcheck", "exit 0 when a running Sluice is ready, else 1");
+    health->add_option("-a,--admin", admin.address, "its admin listener")->capture_default_str();
+    health->callback([&] { command = [&] { return commands::healthcheck(admin); }; });
+
+    try {
+        cli.parse(argc, argv);
+    } catch (const CLI::ParseError& error) {
+        return cli.exit(error) == 0 ? EXIT_SUCCESS : kUsage;
+    }
+    return command();
+}

@@ -1,0 +1,99 @@
+#include "service/proxy/connection.h"
+
+#include <array>
+#include <utility>
+
+#include <boost/asio/buffer.hpp>
+
+#include "runtime/go.h"
+#include "service/proxy/exchange.h"
+
+namespace sluice::proxy {
+
+using namespace std::chrono_literals;
+
+namespace {
+
+// How long, and how much, a client that is told to go may go on sending: long enough for it to read the
+// answer. Whoever sends what is no HTTP is not waited for as patiently.
+constexpr runtime::Duration kLinger = 2s;
+constexpr std::size_t kLingerBytes = 32 << 20;
+constexpr std::size_t kLingerBytesMalformed = 256 << 10;
+
+}  // namespace
+
+void Connection::start(Context& context, std::shared_ptr<const config::Listen> entrance,
+                       runtime::TcpStream stream, const runtime::Endpoint& peer, runtime::Duration patience) {
+    auto* const connection = new Connection(context, std::move(entrance), std::move(stream), peer);
+    const runtime::Time deadline = runtime::now() + patience;
+    if (!connection->rest(deadline)) runtime::go([=] { connection->serve(deadline); });
+}
+
+Connection::Connection(Context& context, std::shared_ptr<const config::Listen> entrance,
+                       runtime::TcpStream stream, const runtime::Endpoint& peer)
+    : Dormant(&Connection::woken),
+      context_(context),
+      entrance_(std::move(entrance)),
+      peer_(policy::address_of(peer)),
+      stream_(std::move(stream)) {
+    context_.registry.add(*this);
+    context_.telemetry.counters.connection_accepted();
+}
+
+Connection::~Connection() {
+    context_.registry.remove(*this);
+    stream_.close();
+    context_.telemetry.counters.connection_closed();
+    context_.registry.leave();
+}
+
+void Connection::woken(runtime::Dormant& self, runtime::Wake why) {
+    auto& connection = static_cast<Connection&>(self);
+    if (why == runtime::Wake::readable) {
+        connection.serve(runtime::now() + connection.snapshot().config.timeouts.head);
+    } else {
+        delete &connection;  // idle for too long, or we are draining
+    }
+}
+
+void Connection::serve(runtime::Time first_by) {
+    Buffers buffers;
+    for (;;) {
+        ++requests_;
+        const After after = Exchange(context_, *this, buffers).run(first_by);
+        if (after == After::next) {
+            first_by = runtime::now() + snapshot_->config.timeouts.keep_alive;
+            if (!buffers.request.empty() || !rest(first_by)) continue;
+            return;  // dozing: `this` is another task's now, or nobody's
+        }
+        if (after == After::linger) linger(kLingerBytes);
+        if (after == After::cut_short) linger(kLingerBytesMalformed);
+        if (after == After::reset) stream_.reset();
+        delete this;
+        return;
+    }
+}
+
+// Hands the connection to the netpoller; true: it may be gone already. False: there is something to read.
+bool Connection::rest(runtime::Time deadline) {
+    return stream_.doze(*this, deadline);
+}
+
+bool Connection::goes_on() const {
+    const std::uint64_t most = snapshot_->config.max.requests_per_connection;
+    return (most == 0 || requests_ < most) && !context_.draining.load(std::memory_order_relaxed);
+}
+
+// The client may be sending still. Closing now would make its kernel answer with a reset, which can destroy
+// what we sent before the client has read it (RFC 9112 §9.6): end our side, and read on for a while.
+void Connection::linger(std::size_t bytes_max) {
+    runtime::error_code error;
+    stream_.shutdown_send(error);
+    stream_.read_deadline(runtime::now() + kLinger);
+    std::array<char, 16 * 1024> scrap;
+    for (std::size_t total = 0; !error && total < bytes_max;) {
+        total += stream_.read_some(boost::asio::buffer(scrap), error);
+    }
+}
+
+}  // namespace sluice::proxy

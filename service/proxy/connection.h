@@ -1,0 +1,65 @@
+#pragma once
+
+// One client's connection, from accept to close.
+//
+// Between requests it is this object and a slot in the netpoller: no task, no stack, no buffer. When bytes
+// come, a task is started that reads and answers requests until none is left, and then lets the connection
+// doze again. The buffers are on that task's stack. It owns itself: it is deleted by the task that closes it.
+
+#include <cstdint>
+#include <memory>
+
+#include "runtime/netpoller.h"
+#include "runtime/tcp.h"
+#include "service/policy/identify.h"
+#include "service/proxy/context.h"
+
+namespace sluice::proxy {
+
+class Connection final : public runtime::Dormant, public Registered {
+  public:
+    /// Takes over an accepted stream, for which a place was claimed in the registry, and serves it. The first
+    /// request must begin within `patience`.
+    static void start(Context& context, std::shared_ptr<const config::Listen> entrance,
+                      runtime::TcpStream stream, const runtime::Endpoint& peer, runtime::Duration patience);
+
+    runtime::TcpStream& stream() { return stream_; }
+    const config::Listen& entrance() const { return *entrance_; }
+    const policy::Address& peer() const { return peer_; }
+
+    /// The configuration for the next request; the same until the next call.
+    const Snapshot& snapshot() {
+        context_.snapshots.refresh(snapshot_, version_);
+        return *snapshot_;
+    }
+    /// Whether another request may follow the present one, as far as we are concerned.
+    bool goes_on() const;
+
+    /// A drain: an idle connection closes now. Any thread, while it is in the registry.
+    void rouse() { stream_.rouse(); }
+    /// The end of a drain: whatever it is doing, it closes now.
+    void cancel() { stream_.cancel(); }
+
+  private:
+    Connection(Context& context, std::shared_ptr<const config::Listen> entrance, runtime::TcpStream stream,
+               const runtime::Endpoint& peer);
+    ~Connection();
+    static void woken(runtime::Dormant& self, runtime::Wake why);
+
+    void serve(runtime::Time first_by);
+    bool rest(runtime::Time deadline);
+    void linger(std::size_t bytes_max);
+
+    // Fixed.
+    Context& context_;
+    const std::shared_ptr<const config::Listen> entrance_;
+    const policy::Address peer_;
+
+    // Of the task that serves, or of nobody while dozing.
+    runtime::TcpStream stream_;
+    std::shared_ptr<const Snapshot> snapshot_;
+    std::uint64_t version_ = 0;
+    std::uint64_t requests_ = 0;  // that were begun
+};
+
+}  // namespace sluice::proxy

@@ -1,0 +1,66 @@
+#pragma once
+
+// What every request needs and none owns. Made by the app, outlives every connection.
+
+#include <atomic>
+#include <memory>
+#include <mutex>
+#include <utility>
+#include <vector>
+
+#include "config/model.h"
+#include "service/policy/policy.h"
+#include "service/proxy/registry.h"
+#include "service/telemetry/telemetry.h"
+#include "service/upstream/upstream.h"
+
+namespace sluice::proxy {
+
+/// A configuration in force, compiled. Immutable: a request keeps the one that it began with.
+struct Snapshot {
+    config::Config config;
+    std::unique_ptr<const policy::Policy> policy;
+    std::vector<std::shared_ptr<upstream::Upstream>> upstreams;  // in the order of config.upstreams
+};
+
+/// The snapshot in force, exchanged by a reload.
+class Snapshots {
+  public:
+    explicit Snapshots(std::shared_ptr<const Snapshot> first) : current_(std::move(first)) {}
+
+    std::shared_ptr<const Snapshot> current() const {
+        const std::scoped_lock hold(lock_);
+        return current_;
+    }
+    /// Puts `next` in force and returns what was.
+    std::shared_ptr<const Snapshot> replace(std::shared_ptr<const Snapshot> next) {
+        const std::scoped_lock hold(lock_);
+        version_.fetch_add(1, std::memory_order_release);
+        return std::exchange(current_, std::move(next));
+    }
+    /// Makes `mine` the current one. Costs a load when it is that already: a connection keeps the one of its
+    /// last request.
+    void refresh(std::shared_ptr<const Snapshot>& mine, std::uint64_t& version) const {
+        if (version == version_.load(std::memory_order_acquire)) return;
+        const std::scoped_lock hold(lock_);
+        version = version_.load(std::memory_order_relaxed);
+        mine = current_;
+    }
+
+  private:
+    mutable std::mutex lock_;  // std::atomic<std::shared_ptr> of libstdc++ 12 is not ThreadSanitizer-clean
+    std::atomic<std::uint64_t> version_{1};
+    std::shared_ptr<const Snapshot> current_;
+};
+
+struct Context {
+    telemetry::Telemetry& telemetry;
+    limit::ClientTable& clients;
+    Snapshots& snapshots;
+    Registry& registry;
+
+    telemetry::Throttle forwarding_ignored{};  // warnings about fields that were not believed
+    std::atomic<bool> draining{false};
+};
+
+}  // namespace sluice::proxy

@@ -1,0 +1,232 @@
+#include "service/proxy/exchange.h"
+
+#include <array>
+
+#include "service/http/reply.h"
+#include "service/http/text.h"
+#include "service/http/writer.h"
+#include "service/policy/rate_fields.h"
+#include "service/policy/refusal_body.h"
+#include "service/proxy/connection.h"
+#include "service/proxy/stamps.h"
+#include "service/proxy/write_all.h"
+
+namespace sluice::proxy {
+
+namespace {
+
+using telemetry::UpstreamFailure;
+
+/// The text of an address.
+class AddressText {
+  public:
+    explicit AddressText(const limit::Address& address) : size_(limit::to_chars(address, room_.data())) {}
+    std::string_view view() const { return {room_.data(), size_}; }
+
+  private:
+    std::array<char, 46> room_;
+    std::size_t size_;
+};
+
+telemetry::Verdict name_of(policy::Verdict::Kind kind) {
+    switch (kind) {
+        case policy::Verdict::Kind::admitted: return telemetry::Verdict::allowed;
+        case policy::Verdict::Kind::limited: return telemetry::Verdict::limited;
+        case policy::Verdict::Kind::denied: return telemetry::Verdict::denied;
+    }
+    return telemetry::Verdict::none;
+}
+
+/// A path without the prefix that its route strips. What is left may be empty: write_head puts the `/` before
+/// it.
+std::string_view stripped(std::string_view origin, std::string_view prefix) {
+    return origin.starts_with(prefix) ? origin.substr(prefix.size()) : origin;
+}
+
+}  // namespace
+
+Exchange::Exchange(Context& context, Connection& client, Buffers& buffers)
+    : context_(context),
+      client_(client),
+      buffers_(buffers),
+      snapshot_(client.snapshot()),
+      request_(client.stream(), buffers.request) {}
+
+After Exchange::run(runtime::Time first_by) {
+    const auto read = request_.read(snapshot_.config, first_by);
+    if (!request_.begun()) return After::close;
+    context_.telemetry.counters.request_started();
+    return read ? serve() : refuse(read.error());
+}
+
+After Exchange::serve() {
+    const policy::Policy& policy = *snapshot_.policy;
+    const policy::Client client = policy::identify(policy.trusted(), client_.peer(), request_.head().fields);
+    const AddressText client_text(client.address);
+    outcome_.client = client_text.view();
+
+    const policy::Request request{request_.head(), client_.entrance().name, client.address};
+    const std::size_t route = policy.route(request);
+    const policy::Verdict verdict =
+        policy::decide(policy, context_.clients, request, route, request_.began().time_since_epoch().count());
+    outcome_.verdict = name_of(verdict.kind);
+    if (verdict.shadow != nullptr) {
+        outcome_.shadow_limited = true;
+        outcome_.limit = verdict.shadow->settings.name;
+    }
+
+    if (verdict.kind == policy::Verdict::Kind::denied) {
+        return refuse({Stage::decide, Source::client, 403, false, "this address is denied"});
+    }
+    if (verdict.kind == policy::Verdict::Kind::limited) return limited(verdict);
+    if (route == policy::Policy::kNoRoute) {
+        return refuse({Stage::route, Source::client, 404, false, "no route matches this request"});
+    }
+    const policy::Route& chosen = policy.routes()[route];
+    if (chosen.settings->respond) return respond(*chosen.settings->respond, verdict);
+    return forward(request, client, chosen, verdict);
+}
+
+After Exchange::forward(const policy::Request& request, const policy::Client& client,
+                        const policy::Route& route, const policy::Verdict& verdict) {
+    const AddressText peer(client_.peer());
+    const RequestId id;
+    const http::RequestHead& head = request.head;
+    const bool keeps_id = client.peer_trusted && head.fields.has(http::FieldId::x_request_id);
+    outcome_.request_id = keeps_id ? head.fields.value(http::FieldId::x_request_id) : id.text();
+
+    upstream::Upstream& upstream = *snapshot_.upstreams[route.upstream];
+    Forward forward(client_, request_, buffers_,
+                    {.upstream = upstream,
+                     .route = *route.settings,
+                     .with = {.origin = stripped(head.origin, route.settings->strip_prefix),
+                              .peer = peer.view(),
+                              .proto = "http",
+                              .request_id = id.text(),
+                              .trusted = client.peer_trusted,
+                              .expect = true},
+                     .verdict = verdict,
+                     .snapshot = snapshot_});
+    const Forward::Step done = forward.run(request_.began());
+    note_forward(forward, upstream);
+    if (!done) outcome_.failure = done.error().upstream;
+    if (done) {
+        account();
+        if (forward.keeps_client()) return After::next;
+        return request_.body().done() ? After::close : After::linger;
+    }
+    if (!forward.begun() && done.error().status != 0) return refuse(done.error());
+    outcome_.client_aborted = done.error().source == Source::client;
+    account();
+    return outcome_.client_aborted ? After::close : After::reset;
+}
+
+void Exchange::note_forward(const Forward& forward, const upstream::Upstream& upstream) {
+    const Forward::Figures& figures = forward.figures();
+    outcome_.upstream = upstream.name();
+    if (figures.server != nullptr) outcome_.server = figures.server->address();
+    outcome_.upstream_duration = figures.until_head;
+    outcome_.retries = figures.retries;
+    outcome_.status = static_cast<std::uint16_t>(figures.status);
+    outcome_.bytes_out = figures.bytes_out;
+}
+
+After Exchange::limited(const policy::Verdict& verdict) {
+    const policy::Limit& limit = *verdict.refused_by->limit;
+    outcome_.limit = limit.settings.name;
+    const config::Response& format = snapshot_.config.response;
+    std::array<char, policy::kRateFieldsRoom> fields;
+    std::string large;  // a body of the operator's that outgrows the buffer
+    std::span<char> room = buffers_.upstream;
+    if (format.body.size() > room.size() / 2) {
+        large.resize(policy::refusal_body_size(verdict, format));
+        room = large;
+    }
+    const policy::RefusalBody body = policy::write_refusal_body(verdict, format, room);
+    return reply({.status = static_cast<int>(limit.settings.status),
+                  .content_type = body.content_type,
+                  .extra = policy::write_rate_fields(verdict, format.headers, fields),
+                  .body = body.body});
+}
+
+After Exchange::respond(const config::Respond& respond, const policy::Verdict& verdict) {
+    http::Writer extra(buffers_.upstream);
+    bool typed = respond.body.empty();
+    for (const auto& [name, value] : respond.headers) {
+        extra.field(name, value);
+        typed = typed || http::equals_ignoring_case(name, "Content-Type");
+    }
+    std::array<char, policy::kRateFieldsRoom> fields;
+    extra << policy::write_rate_fields(verdict, snapshot_.config.response.headers, fields);
+    return reply({.status = static_cast<int>(respond.status),
+                  .content_type = typed ? "" : "text/plain; charset=utf-8",
+                  .extra = extra.text(),
+                  .body = respond.body});
+}
+
+// An answer of our own to a request that was read well. Its body stays where it is.
+After Exchange::reply(http::Reply reply) {
+    const DateNow date;
+    const bool keep = may_keep();
+    const bool bodiless =
+        request_.head().method == http::Method::head || reply.status == 204 || reply.status == 304;
+    const std::string_view body = bodiless ? std::string_view() : reply.body;
+    reply.date = date.text();
+    reply.keep_alive = keep;
+    reply.minor = request_.head().minor;
+    reply.to_head = true;
+    outcome_.status = static_cast<std::uint16_t>(reply.status);
+    outcome_.bytes_out = body.size();
+    return send(http::write_reply(reply, buffers_.answer), body, keep);
+}
+
+// An error of the proxy's own. What was not a request that could be read ends the connection.
+After Exchange::refuse(const Failure& failure, std::string_view extra) {
+    if (failure.status == 0) {
+        outcome_.client_aborted = true;
+        account();
+        return After::close;
+    }
+    const bool well_formed = failure.stage != Stage::read_head && failure.stage != Stage::read_body;
+    const bool keep = well_formed && failure.status != 503 && may_keep();
+    const DateNow date;
+    if (failure.status == 503) extra = "Retry-After: 1\r\n";
+    const http::Reply reply{.status = failure.status,
+                            .extra = extra,
+                            .date = date.text(),
+                            .keep_alive = keep,
+                            .minor = request_.complete() ? request_.head().minor : 1,
+                            .to_head = request_.complete() && request_.head().method == http::Method::head};
+    outcome_.status = static_cast<std::uint16_t>(failure.status);
+    const After after = send(http::write_problem(reply, failure.reason, buffers_.answer), {}, keep);
+    return after == After::linger && !well_formed ? After::cut_short : after;
+}
+
+bool Exchange::may_keep() const {
+    return request_.head().keep_alive && client_.goes_on() && request_.may_drain();
+}
+
+After Exchange::send(std::string_view head, std::string_view body, bool keep) {
+    std::array<iovec, 2> pieces{
+        {{const_cast<char*>(head.data()), head.size()}, {const_cast<char*>(body.data()), body.size()}}};
+    runtime::error_code error;
+    write_all(client_.stream(), pieces, request_.began(), snapshot_.config.timeouts.write, error);
+    outcome_.client_aborted = static_cast<bool>(error);
+    account();
+    if (error) return After::close;
+    const bool whole = request_.complete() && request_.body().done();
+    if (!keep) return whole ? After::close : After::linger;
+    return whole || request_.drain(snapshot_.config.timeouts.body) ? After::next : After::linger;
+}
+
+void Exchange::account() {
+    const http::RequestHead& head = request_.head();
+    outcome_.method = head.method_text;
+    outcome_.target = head.target;
+    if (request_.complete()) outcome_.host = head.host;
+    outcome_.bytes_in = request_.body_bytes();
+    outcome_.duration = runtime::now() - request_.began();
+    context_.telemetry.account(outcome_);
+}
+
+}  // namespace sluice::proxy

@@ -1,0 +1,61 @@
+#pragma once
+
+// One request and its answer, from top to bottom: read, identify, decide, then reply or forward, and account
+// in any case. Lives on the stack of the task that serves the connection, for one request.
+
+#include <string_view>
+
+#include "runtime/time.h"
+#include "service/http/reply.h"
+#include "service/policy/decide.h"
+#include "service/proxy/buffers.h"
+#include "service/proxy/context.h"
+#include "service/proxy/failure.h"
+#include "service/proxy/forward.h"
+#include "service/proxy/incoming.h"
+
+namespace sluice::proxy {
+
+class Connection;
+
+/// What becomes of the connection.
+enum class After : unsigned char {
+    next,       // it waits for another request
+    close,      // nothing is unread
+    linger,     // the client may be sending still
+    cut_short,  // so it may, but what it sends is no HTTP: less patience
+    reset,      // an answer was cut short, and must not look complete
+};
+
+class Exchange {
+  public:
+    Exchange(Context& context, Connection& client, Buffers& buffers);
+
+    /// Serves one request, which must begin by `first_by`. Parks.
+    After run(runtime::Time first_by);
+
+  private:
+    After serve();
+    After forward(const policy::Request& request, const policy::Client& client, const policy::Route& route,
+                  const policy::Verdict& verdict);
+    void note_forward(const Forward& forward, const upstream::Upstream& upstream);
+
+    After limited(const policy::Verdict& verdict);
+    After respond(const config::Respond& respond, const policy::Verdict& verdict);
+    After reply(http::Reply reply);
+    After refuse(const Failure& failure, std::string_view extra = {});
+    After send(std::string_view head, std::string_view body, bool keep);
+    bool may_keep() const;
+    void account();
+
+    // Fixed.
+    Context& context_;
+    Connection& client_;
+    Buffers& buffers_;
+    const Snapshot& snapshot_;
+
+    Incoming request_;
+    telemetry::RequestOutcome outcome_;
+};
+
+}  // namespace sluice::proxy

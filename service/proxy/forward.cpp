@@ -1,0 +1,248 @@
+#include "service/proxy/forward.h"
+
+#include <algorithm>
+#include <array>
+#include <utility>
+
+#include <boost/asio/error.hpp>
+
+#include "service/http/read_head.h"
+#include "service/policy/rate_fields.h"
+#include "service/proxy/connection.h"
+#include "service/proxy/stamps.h"
+#include "service/proxy/write_all.h"
+
+namespace sluice::proxy {
+
+using telemetry::UpstreamFailure;
+
+namespace {
+
+// Interim answers of one request. Servers that tell their progress send one every few seconds.
+constexpr int kInterimMax = 100;
+
+Failure failed(Stage stage, int status, UpstreamFailure how, std::string_view reason,
+               bool retryable = false) {
+    return {stage, Source::upstream, status, retryable, reason, how};
+}
+
+Failure failure_of(upstream::Error error) {
+    using enum upstream::Error;
+    const std::string_view reason = to_string(error);
+    switch (error) {
+        case none_healthy: return failed(Stage::acquire, 503, UpstreamFailure::no_server, reason);
+        case exhausted: return failed(Stage::acquire, 503, UpstreamFailure::busy, reason);
+        case lookup: return failed(Stage::acquire, 502, UpstreamFailure::connect, reason, true);
+        case refused: return failed(Stage::acquire, 502, UpstreamFailure::connect, reason, true);
+        case timeout: return failed(Stage::acquire, 504, UpstreamFailure::connect_timeout, reason, true);
+        case resources: break;
+    }
+    return {Stage::acquire, Source::ourselves, 503, false, reason, UpstreamFailure::none};
+}
+
+// What the client's end of a body is told by (RFC 9112 §6): chunks where the length is not known, unless the
+// client is too old to know them.
+Relay::Framing framing_for(const http::RequestHead& request, const http::ResponseHead& answer) {
+    using enum http::Framing::Kind;
+    const bool unknown = answer.framing.kind == chunked || answer.framing.kind == until_close;
+    if (!unknown) return answer.framing.kind;
+    return request.minor == 0 ? until_close : chunked;
+}
+
+}  // namespace
+
+Forward::Step Forward::run(runtime::Time now) {
+    upstream::Upstream& upstream = how_.upstream;
+    const unsigned retries = upstream.settings().retries;
+    upstream::Tried tried = 0;
+    bool fresh = false;
+    unsigned repeats = 0;
+    for (;;) {
+        Step done = attempt(tried, fresh, now);
+        lease_ = {};
+        if (done || !done.error().retryable || retries == 0) return done;
+        // A connection that was not made has cost the servers nothing: each of them may be asked.
+        if (done.error().stage == Stage::acquire ? !upstream.another(tried) : repeats++ == retries)
+            return done;
+        fresh = done.error().stage != Stage::acquire;
+        ++figures_.retries;
+        now = runtime::now();
+    }
+}
+
+Forward::Step Forward::attempt(upstream::Tried& tried, bool fresh, runtime::Time now) {
+    auto lease = how_.upstream.acquire(now, tried, fresh);
+    if (!lease) return std::unexpected(failure_of(lease.error()));
+    lease_ = std::move(*lease);
+    figures_.server = &lease_.server();
+    read_ = filled_ = 0;
+    if (!lease_.reused()) now = runtime::now();  // connecting took its time
+
+    const config::Upstream& settings = how_.upstream.settings();
+    Relay upward({request_.stream(), Source::client, how_.snapshot.config.timeouts.body}, request_.body(),
+                 {lease_.stream(), Source::upstream, settings.stall_timeout}, request_.head().framing.kind);
+    if (auto sent = upward.begin(write_head(lease_.server()), request_.first(), now); !sent) {
+        sent.error().retryable = sent.error().retryable && may_repeat();
+        if (!sent.error().retryable) lease_.failed();
+        return sent;
+    }
+    sent_ = now;
+    Upload upload(request_, upward, lease_.stream());
+    if (!upward.done()) upload.start();
+
+    http::ResponseHead head;
+    Step step = receive_head(head, upload);
+    if (step) figures_.until_head = runtime::now() - request_.began();
+    upload.stop();
+    if (upload.failure() && upload.failure()->source == Source::client) {
+        return std::unexpected(*upload.failure());
+    }
+    if (step) step = relay(head);
+    // A connection that was closed while it idled is no failure of its server.
+    if (!step && step.error().source == Source::upstream && !step.error().retryable) lease_.failed();
+    return step;
+}
+
+// The host that the server is to see; the rest was decided before.
+std::string_view Forward::write_head(const upstream::Server& server) {
+    http::UpstreamRequest with = how_.with;
+    switch (how_.route.host) {
+        case config::HostPolicy::preserve: with.host = request_.head().authority; break;
+        case config::HostPolicy::upstream: with.host = server.authority(); break;
+        case config::HostPolicy::literal: with.host = how_.route.host_literal; break;
+    }
+    if (with.host.empty()) with.host = server.authority();  // HTTP/1.0 without Host
+    return http::write_request_head(request_.head(), with, buffers_.upstream);
+}
+
+// A request may be sent again when its connection had been idle, so that the server may have closed it before
+// it read anything; when it may be carried out twice (RFC 9110 §9.2.2); and when all of it is still here.
+bool Forward::may_repeat() const {
+    return lease_.reused() && http::is_idempotent(request_.head().method) && request_.body().done();
+}
+
+Forward::Step Forward::receive_head(http::ResponseHead& head, Upload& upload) {
+    const http::HeadLimits limits{.bytes = kAnswerHeadMax, .fields = http::Fields::kMax};
+    http::HeadScan scan;
+    runtime::Time now = sent_;
+    for (int interims = 0;;) {
+        const std::string_view received(unread().data(), unread().size());
+        const auto size = http::read_response_head(received, scan, limits, request_.head().method, head);
+        if (!size) {
+            return std::unexpected(
+                failed(Stage::response_head, 502, UpstreamFailure::invalid, size.error().reason));
+        }
+        if (*size > 0) {
+            read_ += *size;
+            if (!head.interim()) break;
+            if (++interims > kInterimMax) {
+                return std::unexpected(
+                    failed(Stage::response_head, 502, UpstreamFailure::invalid, "too many interim answers"));
+            }
+            if (auto sent = interim(head); !sent) return sent;
+            head = http::ResponseHead();
+            scan = http::HeadScan();
+            continue;
+        }
+        // Behind an interim answer: to the front, where there is room for the whole head.
+        std::copy(unread().begin(), unread().end(), buffers_.upstream.begin());
+        filled_ -= std::exchange(read_, 0);
+        runtime::error_code error;
+        filled_ += read_watching(
+            lease_.stream(), std::span(buffers_.upstream).subspan(filled_),
+            [&] { return head_deadline(upload); }, request_.stream(), now, error);
+        if (error) return std::unexpected(no_head(error, upload));
+        now = runtime::now();
+    }
+    if (head.status == 101) {
+        return std::unexpected(
+            failed(Stage::response_head, 502, UpstreamFailure::invalid, "a 101 that nobody asked for"));
+    }
+    return {};
+}
+
+// Time does not run while the client is sending: then timeouts.body and stall_timeout watch.
+runtime::Time Forward::head_deadline(const Upload& upload) const {
+    const runtime::Duration patience = how_.upstream.settings().response_timeout;
+    if (!upload.started()) return sent_ + patience;
+    const auto ended = upload.ended();
+    return ended ? *ended + patience : runtime::kNever;
+}
+
+Failure Forward::no_head(const runtime::error_code& error, const Upload& upload) const {
+    if (error == boost::asio::error::connection_aborted) return client_gone(Stage::response_head);
+    if (upload.ended() && upload.failure()) return *upload.failure();
+    if (error == boost::asio::error::timed_out) {
+        return failed(Stage::response_head, 504, UpstreamFailure::response_timeout,
+                      "the upstream did not answer within response_timeout");
+    }
+    const bool silent = filled_ == 0;
+    return failed(Stage::response_head, 502, UpstreamFailure::reset,
+                  silent ? "the upstream closed the connection without an answer"
+                         : "the upstream closed the connection within the head of its answer",
+                  silent && !upload.started() && may_repeat());
+}
+
+Forward::Step Forward::interim(const http::ResponseHead& head) {
+    if (request_.head().minor == 0) return {};
+    const std::string_view text =
+        http::write_response_head(head, {.minor = request_.head().minor}, buffers_.answer);
+    iovec piece{const_cast<char*>(text.data()), text.size()};
+    runtime::error_code error;
+    write_all(request_.stream(), {&piece, 1}, runtime::now(), how_.snapshot.config.timeouts.write, error);
+    if (error) return std::unexpected(client_gone(Stage::relay));
+    return {};
+}
+
+Forward::Step Forward::relay(const http::ResponseHead& head) {
+    http::BodyReader body(head.framing);
+    const auto first = body.feed(unread());
+    begun_ = true;  // from here on the answer is theirs, or none
+    if (!first) {
+        return std::unexpected(failed(Stage::relay, 0, UpstreamFailure::invalid, first.error().reason));
+    }
+    read_ += first->consumed;
+
+    const Relay::Framing framing = framing_for(request_.head(), head);
+    keeps_client_ = client_.goes_on() && request_.head().keep_alive && request_.body().done() &&
+                    framing != Relay::Framing::until_close;
+    Relay downward({lease_.stream(), Source::upstream, how_.upstream.settings().stall_timeout}, body,
+                   {request_.stream(), Source::client, how_.snapshot.config.timeouts.write}, framing);
+    const std::string_view text = answer_head(head, framing);
+    if (text.empty()) {
+        begun_ = false;
+        return std::unexpected(
+            failed(Stage::relay, 502, UpstreamFailure::invalid, "the head of the answer is too long"));
+    }
+    figures_.status = head.status;
+    Step sent = downward.begin(text, first->data, runtime::now());
+    if (sent) sent = downward.pump(buffers_.upstream);
+    figures_.bytes_out = body.bytes();
+    if (!sent) return sent;
+
+    // Whatever lies behind the answer belongs to nobody: the connection is no place for another request.
+    const bool clean = unread().empty() && downward.left().empty() && request_.body().done();
+    if (clean && head.keep_alive && head.framing.kind != http::Framing::Kind::until_close) {
+        lease_.keep(runtime::now());
+    }
+    return sent;
+}
+
+std::string_view Forward::answer_head(const http::ResponseHead& head, Relay::Framing framing) {
+    const config::RateHeaders headers = how_.snapshot.config.response.headers;
+    const policy::RateFieldsChoice choice = policy::choose_rate_fields(how_.verdict, headers, head.fields);
+    std::array<char, policy::kRateFieldsRoom> room;
+    std::string_view extra;
+    if (choice.ours) extra = policy::write_rate_fields(how_.verdict, headers, room);
+    const DateNow date;
+    return http::write_response_head(head,
+                                     {.framing = {framing, head.framing.length},
+                                      .minor = request_.head().minor,
+                                      .keep_alive = keeps_client_,
+                                      .drop = choice.drop,
+                                      .extra = extra,
+                                      .date = date.text()},
+                                     buffers_.answer);
+}
+
+}  // namespace sluice::proxy

@@ -1,0 +1,37 @@
+#include "service/proxy/listener.h"
+
+#include <utility>
+
+#include <boost/asio/buffer.hpp>
+
+#include "service/http/reply.h"
+#include "service/proxy/connection.h"
+#include "service/proxy/context.h"
+
+namespace sluice::proxy {
+
+void Listener::run() {
+    runtime::Endpoint peer;
+    std::shared_ptr<const Snapshot> snapshot;
+    std::uint64_t version = 0;
+    while (auto stream = socket_.accept(peer)) {
+        context_.snapshots.refresh(snapshot, version);
+        if (context_.registry.admit(snapshot->config.max.connections)) {
+            Connection::start(context_, settings_, std::move(*stream), peer, snapshot->config.timeouts.head);
+        } else {
+            turn_away(std::move(*stream));
+        }
+    }
+}
+
+// One write into an empty send buffer, which cannot park, and no read: under a flood of connections this is
+// all that each may cost. A client that had sent its request already may see a reset instead of the 503.
+void Listener::turn_away(runtime::TcpStream stream) {
+    context_.telemetry.counters.connection_refused();
+    runtime::error_code ignored;
+    stream.write_deadline(runtime::Time::min());
+    stream.write_some(boost::asio::buffer(http::kOverloaded), ignored);
+    stream.shutdown_send(ignored);
+}
+
+}  // namespace sluice::proxy

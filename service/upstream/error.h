@@ -1,0 +1,30 @@
+#pragma once
+
+// What can go wrong between us and an upstream before a byte of the answer has come.
+
+#include <string_view>
+
+namespace sluice::upstream {
+
+enum class Error : unsigned char {
+    none_healthy,  // every server is out of service
+    exhausted,     // max_connections are in use and none came free in time
+    lookup,        // the host name has no address
+    refused,       // connection refused, network or host unreachable
+    timeout,       // the connection was not made in connect_timeout
+    resources,     // we are out of descriptors or memory
+};
+
+constexpr std::string_view to_string(Error error) {
+    switch (error) {
+        case Error::none_healthy: return "no healthy server";
+        case Error::exhausted: return "every connection is in use";
+        case Error::lookup: return "the server's name could not be looked up";
+        case Error::refused: return "the server refused the connection";
+        case Error::timeout: return "connecting took too long";
+        case Error::resources: return "out of descriptors";
+    }
+    return "unknown";
+}
+
+}  // namespace sluice::upstream
