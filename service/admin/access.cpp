@@ -66,4 +66,11 @@ bool from_elsewhere(std::string_view origin, std::string_view host) {
     return scheme == origin.npos || origin.substr(scheme + 3) != host;
 }
 
+bool may_be_rebound(std::string_view host) {
+    if (host.starts_with('[')) return false;
+    host = host.substr(0, host.find(':'));
+    const bool local = host == "localhost" || host.ends_with(".localhost");
+    return !local && host.find_first_not_of("0123456789.") != host.npos;
+}
+
 }  // namespace sluice::admin

@@ -17,4 +17,8 @@ bool authorized(std::string_view authorization, std::string_view token);
 /// web post to an address that only this machine can reach. `origin` and `host` are the fields of that name.
 bool from_elsewhere(std::string_view origin, std::string_view host);
 
+/// Whether `host` is a name that anyone may let point to this machine (DNS rebinding): neither an address nor
+/// localhost. To a browser, what then comes from here is that other page's own.
+bool may_be_rebound(std::string_view host);
+
 }  // namespace sluice::admin

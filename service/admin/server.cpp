@@ -65,8 +65,7 @@ Response Server::respond(Request& request) const {
         return refusal;
     }
     if (!match.route) return match.otherwise;
-    const bool reads = match.route->method == "GET";
-    if (!reads && from_elsewhere(request.field("Origin"), request.field("Host"))) {
+    if (match.route->method != "GET" && is_of_foreign_page(request)) {
         return problem(403, "a page of another origin may not change anything here");
     }
     try {
@@ -75,6 +74,14 @@ Response Server::respond(Request& request) const {
         log_.error("admin call failed", {{"path", request.path}, {"error", error.what()}});
         return problem(500, error.what());
     }
+}
+
+// A page that knows the token is not foreign, whatever name it was reached by.
+bool Server::is_of_foreign_page(const Request& request) const {
+    const std::string_view origin = request.field("Origin"), host = request.field("Host");
+    if (from_elsewhere(origin, host)) return true;
+    const std::scoped_lock hold(mutex_);
+    return token_.empty() && !origin.empty() && may_be_rebound(host);
 }
 
 bool Server::may_call(const Request& request) const {

@@ -57,6 +57,7 @@ class Server {
     void serve(std::unique_ptr<Connection> connection);
     Response respond(Request& request) const;
     bool may_call(const Request& request) const;
+    bool is_of_foreign_page(const Request& request) const;
 
     // Fixed.
     const Router router_;

@@ -39,5 +39,14 @@ TEST(Access, KnowsAPageOfAnotherOrigin) {
     EXPECT_TRUE(from_elsewhere("null", "127.0.0.1:9900"));
 }
 
+TEST(Access, OnlyANameCanBeMadeToPointHere) {
+    for (const char* host :
+         {"127.0.0.1", "127.0.0.1:9900", "[::1]:9900", "localhost", "localhost:9900", "a.localhost:1"})
+        EXPECT_FALSE(may_be_rebound(host)) << host;
+    for (const char* host :
+         {"evil.example", "evil.example:9900", "localhost.evil.example", "127.0.0.1.evil.example"})
+        EXPECT_TRUE(may_be_rebound(host)) << host;
+}
+
 }  // namespace
 }  // namespace sluice::admin

@@ -265,15 +265,20 @@ TEST_P(AdminServer, ShowsThePageThatAsksForTheTokenToAllAs401) {
 
 TEST_P(AdminServer, LetsNoForeignPageChangeAnything) {
     with_server({}, [](Server& server) {
-        const auto post = [&](std::string fields) {
+        const auto post = [&](std::string host, std::string fields) {
             Client client(server);
-            client.send("POST /echo HTTP/1.1\r\nHost: a:1\r\nContent-Length: 0\r\nConnection: close\r\n" +
-                        fields + "\r\n");
+            client.send("POST /echo HTTP/1.1\r\nHost: " + host +
+                        "\r\nContent-Length: 0\r\nConnection: close\r\n" + fields + "\r\n");
             return client.read_all();
         };
-        EXPECT_THAT(post("Origin: https://evil.example\r\n"), StartsWith("HTTP/1.1 403 "));
-        EXPECT_THAT(post("Origin: http://a:1\r\n"), StartsWith("HTTP/1.1 200 "));
-        EXPECT_THAT(post(""), StartsWith("HTTP/1.1 200 "));
+        EXPECT_THAT(post("127.0.0.1:1", "Origin: https://evil.example\r\n"), StartsWith("HTTP/1.1 403 "));
+        EXPECT_THAT(post("127.0.0.1:1", "Origin: http://127.0.0.1:1\r\n"), StartsWith("HTTP/1.1 200 "));
+        EXPECT_THAT(post("a:1", ""), StartsWith("HTTP/1.1 200 "));
+        // A name that was made to point here.
+        EXPECT_THAT(post("a:1", "Origin: http://a:1\r\n"), StartsWith("HTTP/1.1 403 "));
+        server.set_token("secret");
+        EXPECT_THAT(post("a:1", "Origin: http://a:1\r\nAuthorization: Bearer secret\r\n"),
+                    StartsWith("HTTP/1.1 200 "));
     });
 }
 
