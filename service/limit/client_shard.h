@@ -11,6 +11,7 @@
 
 #include "runtime/spin_lock.h"
 #include "service/limit/client_key.h"
+#include "service/limit/entry_pages.h"
 #include "service/limit/gcra.h"
 #include "service/limit/siphash.h"
 
@@ -18,25 +19,26 @@ namespace sluice::limit {
 
 using HashSecret = std::array<std::uint64_t, 2>;
 
+/// One client under one limit. All zero: a free place.
 struct ClientEntry {
-    static constexpr std::uint8_t kFree = 0xff;
-
     ClientKey key;
-    Nanos tat = 0;
-    std::uint32_t fraction = 0;
-    std::uint32_t allowed = 0;
-    std::uint32_t denied = 0;
-    std::uint32_t last_seen : 24 = 0;  // seconds, wrapping
-    std::uint32_t limit : 8 = kFree;
+    Nanos tat;
+    std::uint32_t fraction;
+    std::uint32_t allowed;
+    std::uint32_t denied;
+    std::uint32_t last_seen : 24;  // seconds, wrapping
+    std::uint32_t limit_and_one : 8;
 
-    bool used() const { return limit != kFree; }
+    bool used() const { return limit_and_one != 0; }
+    bool is(const ClientKey& k, std::uint8_t limit) const { return key == k && limit_and_one == limit + 1U; }
+    std::uint8_t limit() const { return static_cast<std::uint8_t>(limit_and_one - 1); }
     Bucket::State state() const { return {tat, fraction}; }
     void set(const Bucket::State& state) {
         tat = state.tat;
         fraction = state.fraction;
     }
     std::uint64_t hash(const HashSecret& secret) const {
-        return siphash_1_3(secret, key.high(), key.low(), limit);
+        return siphash_1_3(secret, key.high(), key.low(), limit());
     }
 };
 static_assert(sizeof(ClientEntry) == 40, "the README promises it");
@@ -65,22 +67,25 @@ class alignas(64) ClientShard {
     ClientEntry* find(std::uint64_t hash, const ClientKey& key, std::uint8_t limit) {
         if (size_ == 0) return nullptr;
         for (std::size_t at = home(hash); places_[at].used(); at = after(at))
-            if (places_[at].key == key && places_[at].limit == limit) return &places_[at];
+            if (places_[at].is(key, limit)) return &places_[at];
         return nullptr;
     }
 
-    /// Adds what is not there; grows when less than a ninth of the places would stay free.
-    ClientEntry& insert(std::uint64_t hash, const ClientEntry& entry, const HashSecret& secret);
+    /// Adds what is not there; grows when less than a ninth of the places would stay free. nullptr: it is
+    /// full, and there is no memory.
+    ClientEntry* insert(std::uint64_t hash, const ClientEntry& entry, const HashSecret& secret);
 
     /// Removes an entry. What was behind it may move to its place.
     void remove(ClientEntry* entry, const HashSecret& secret);
 
-    /// Of the next places: the one that holds the longest unseen client that owes nothing; nullptr: they all
-    /// owe. A search looks at 128 places; the next goes on behind them.
+    /// Of the next 128 entries: the longest unseen that owes nothing; nullptr: they all owe. The next search
+    /// goes on behind them.
     ClientEntry* find_evictable(Nanos now);
 
-    /// Gives memory back when more than half of it lies idle; returns how many places.
-    std::size_t shrink(const HashSecret& secret);
+    /// Gives memory back when more than half of it lies idle.
+    void shrink(const HashSecret& secret);
+
+    std::size_t bytes() const { return places_.pages() * places_.kPage; }
 
     /// Takes the lock itself.
     void copy_to(std::vector<ClientEntry>& copy) const;
@@ -90,11 +95,11 @@ class alignas(64) ClientShard {
         return static_cast<std::size_t>((hash & 0xffffffff) * places_.size() >> 32);
     }
     std::size_t after(std::size_t place) const { return place + 1 == places_.size() ? 0 : place + 1; }
-    void resize(std::size_t places, const HashSecret& secret);
+    bool resize(std::size_t pages, const HashSecret& secret);
 
     std::uint32_t size_ = 0;
     std::uint32_t hand_ = 0;
-    std::vector<ClientEntry> places_;
+    EntryPages<ClientEntry> places_;
 };
 
 }  // namespace sluice::limit

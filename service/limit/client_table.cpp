@@ -26,8 +26,7 @@ std::array<std::uint64_t, 2> random_secret(std::uint64_t seed) {
 }
 
 ClientRecord record_of(const ClientEntry& entry) {
-    return {entry.key,      static_cast<LimitId>(entry.limit), entry.state(), entry.allowed, entry.denied,
-            entry.last_seen};
+    return {entry.key, entry.limit(), entry.state(), entry.allowed, entry.denied, entry.last_seen};
 }
 
 }  // namespace
@@ -116,18 +115,24 @@ ClientEntry* ClientTable::claim(ClientShard& shard, std::uint64_t where, const C
         // The place of the evicted passes to the new one without being given up: `size_` does not move.
         ClientEntry* leaves = shard.find_evictable(now);
         if (!leaves) return nullptr;
-        by_limit_[leaves->limit].fetch_sub(1, kRelaxed);
+        by_limit_[leaves->limit()].fetch_sub(1, kRelaxed);
         evicted_full_.fetch_add(1, kRelaxed);
         shard.remove(leaves, secret_);
     }
+    const std::size_t before = shard.bytes();
+    ClientEntry fresh{.key = key};
+    fresh.last_seen = entry_seconds(now) & 0xffffff;
+    fresh.limit_and_one = (limit + 1U) & 0xff;
+    ClientEntry* entry = shard.insert(where, fresh, secret_);
+    if (!entry) {
+        size_.fetch_sub(1, kRelaxed);
+        return nullptr;
+    }
     by_limit_[limit].fetch_add(1, kRelaxed);
-    const std::size_t before = shard.places();
-    ClientEntry& entry = shard.insert(
-        where, {.key = key, .last_seen = entry_seconds(now) & 0xffffff, .limit = limit}, secret_);
-    bytes_.fetch_add((shard.places() - before) * sizeof(ClientEntry), kRelaxed);
+    bytes_.fetch_add(shard.bytes() - before, kRelaxed);
     // Who was charged under the shared bucket brings along what that owes.
-    if (shared_buckets_->any(limit)) entry.set(shared_state(key, limit));
-    return &entry;
+    if (shared_buckets_->any(limit)) entry->set(shared_state(key, limit));
+    return entry;
 }
 
 Bucket::State ClientTable::shared_state(const ClientKey& key, LimitId limit) const {
@@ -169,15 +174,16 @@ std::optional<ClientTable::Cursor> ClientTable::sweep(Cursor from, std::size_t e
                 ++from.place;
                 continue;
             }
-            by_limit_[entry.limit].fetch_sub(1, kRelaxed);
+            by_limit_[entry.limit()].fetch_sub(1, kRelaxed);
             size_.fetch_sub(1, kRelaxed);
             evicted_idle_.fetch_add(1, kRelaxed);
             ++removed;
             shard.remove(&entry, secret_);  // perhaps another has moved here: this place is looked at again
         }
         if (from.place < shard.places()) continue;
-        const std::size_t given_back = shard.shrink(secret_);
-        bytes_.fetch_sub(given_back * sizeof(ClientEntry), kRelaxed);
+        const std::size_t before = shard.bytes();
+        shard.shrink(secret_);
+        bytes_.fetch_sub(before - shard.bytes(), kRelaxed);
         from = {from.shard + 1, 0};
         entries -= entries > 0;  // an empty shard costs a look, too
     }

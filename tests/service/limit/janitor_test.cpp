@@ -3,6 +3,7 @@
 #include <vector>
 
 #include "runtime/this_task.h"
+#include "runtime/wait_group.h"
 #include "tests/runtime/on_workers.h"
 #include "tests/service/limit/clients.h"
 
@@ -29,14 +30,15 @@ class JanitorTest : public runtime::InVirtualTime {
         run([&] {
             ClientTable table(100'000);
             Janitor janitor(table, settings);
-            bool ended = false;
+            runtime::WaitGroup swept;
+            swept.add();
             runtime::go([&] {
                 janitor.run();
-                ended = true;
+                swept.done();
             });
             body(table, janitor);
             janitor.stop();
-            while (!ended) this_task::yield();
+            swept.wait();
         });
     }
 };
@@ -123,7 +125,12 @@ TEST_P(JanitorOnWorkers, SweepsWhileTasksDecideAndNobodyGainsByIt) {
     run([] {
         ClientTable table(10'000);
         Janitor janitor(table, {0s, 100us});
-        runtime::go([&] { janitor.run(); });
+        runtime::WaitGroup swept;
+        swept.add();
+        runtime::go([&] {
+            janitor.run();
+            swept.done();
+        });
         const Bucket bucket(1, 1h, 10);
         int admitted = 0;
         for (int i = 0; i < 200'000; ++i) {
@@ -134,6 +141,7 @@ TEST_P(JanitorOnWorkers, SweepsWhileTasksDecideAndNobodyGainsByIt) {
         while (janitor.stats().sweeps == 0) this_task::yield();
         EXPECT_EQ(admitted, 10);
         janitor.stop();
+        swept.wait();
     });
 }
 

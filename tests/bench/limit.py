@@ -1,0 +1,108 @@
+#!/usr/bin/env python3
+"""The limiter's own figures beside Go's (golang.org/x/time/rate, a map, a mutex), as a Markdown table.
+
+    tests/bench/limit.py [--build build/release] [--rounds 3] [--clients 1000000] [--ten-million]
+
+Builds limit_bench in the build folder and go/limit.go in a temporary one, runs every row in a process of its own, the two
+programs in turns, and takes the best of the rounds: what else runs on the machine only ever takes. A ratio is ours
+divided by Go's.
+"""
+
+import argparse
+import os
+import pathlib
+import subprocess
+import sys
+import tempfile
+
+HERE = pathlib.Path(__file__).resolve().parent
+ROOT = HERE.parent.parent
+
+# row, threads, figure, title, unit, whether more is better, what is to be reached
+ROWS = [
+    ("hot", 1, "hot", "a known client, hot, with reading the clock", "ns", False, None),
+    ("decision", 1, "decision", "a known client, hot, the decision alone", "ns", False, ("ours", 60)),
+    ("random", 1, "random", "decisions a second, clients at random, 1 thread", "million", True, ("ratio", 10)),
+    ("random", 2, "random", "decisions a second, clients at random, 2 threads", "million", True, ("ratio", 10)),
+    ("first", 1, "first", "first sight of a client", "ns", False, ("ratio", 0.25)),
+    ("first", 1, "bytes", "resident bytes for a client", "B", False, ("ratio", 0.25)),
+    ("first", 1, "longest_first", "longest of eight first sights", "µs", False, None),
+    ("sweep", 1, "sweep", "longest wait while all are swept, 1 worker", "µs", False, ("ours", 1000)),
+    ("sweep", 2, "sweep", "longest wait while all are swept, 2 workers", "µs", False, ("ours", 1000)),
+]
+OURS_ALONE = {"decision"}
+
+
+def build(folder, temporary):
+    subprocess.run(["cmake", "--build", folder, "--target", "limit_bench"], check=True, stdout=subprocess.DEVNULL)
+    go = temporary / "go_limit"
+    environment = os.environ | {"GO111MODULE": "off", "GOPATH": "/usr/share/gocode", "GOCACHE": str(temporary / "cache")}
+    subprocess.run(["go", "build", "-o", go, HERE / "go" / "limit.go"], check=True, env=environment)
+    return {"ours": folder / "tests" / "bench" / "limit_bench", "go": go}
+
+
+def run(program, row, clients, threads):
+    done = subprocess.run([program, row, str(clients), str(threads)], capture_output=True, text=True, timeout=600)
+    if done.returncode != 0:
+        sys.exit(f"{program} {row}: {done.stderr.strip()}")
+    return {name: float(value) for name, value in (line.split("\t") for line in done.stdout.splitlines())}
+
+
+def measure(programs, rounds, clients):
+    """The best of all rounds: {(program, row, threads, figure): value}."""
+    best = {}
+    more_is_better = {figure: more for _, _, figure, _, _, more, _ in ROWS}
+    for _ in range(rounds):
+        for row, threads in dict.fromkeys((row, threads) for row, threads, *_ in ROWS):
+            for name, program in programs.items():
+                if name == "go" and row in OURS_ALONE:
+                    continue
+                for figure, value in run(program, row, clients, threads).items():
+                    at = (name, row, threads, figure)
+                    choose = max if more_is_better.get(figure) else min
+                    best[at] = choose(best.get(at, value), value)
+    return best
+
+
+def text(value):
+    return "" if value is None else f"{value:,.1f}" if value < 100 else f"{value:,.0f}"
+
+
+def verdict(target, ours, ratio, more):
+    if target is None:
+        return ""
+    kind, bound = target
+    value = ours if kind == "ours" else ratio
+    reached = value >= bound if more else value <= bound
+    sign = "≥" if more else "≤"
+    return f"{'reached' if reached else 'MISSED'} ({sign} {bound}{' × Go' if kind == 'ratio' else ''})"
+
+
+def table(best):
+    lines = ["| | ours | Go | ours / Go | target |", "|---|---:|---:|---:|---|"]
+    for row, threads, figure, title, unit, more, target in ROWS:
+        ours, go = best.get(("ours", row, threads, figure)), best.get(("go", row, threads, figure))
+        ratio = ours / go if go else None
+        lines.append(f"| {title} | {text(ours)} {unit} | {text(go) + ' ' + unit if go else ''} | "
+                     f"{f'{ratio:.3f}' if ratio and ratio < 0.1 else f'{ratio:.2f}' if ratio else ''} | "
+                     f"{verdict(target, ours, ratio, more)} |")
+    return "\n".join(lines)
+
+
+def main():
+    parser = argparse.ArgumentParser(description="The limiter's figures beside Go's, as a Markdown table.")
+    parser.add_argument("--build", type=pathlib.Path, default=ROOT / "build" / "release")
+    parser.add_argument("--rounds", type=int, default=3)
+    parser.add_argument("--clients", type=int, default=1_000_000)
+    parser.add_argument("--ten-million", action="store_true", help="ours with ten million clients as well")
+    arguments = parser.parse_args()
+    with tempfile.TemporaryDirectory(prefix="sluice-bench-") as temporary:
+        programs = build(arguments.build, pathlib.Path(temporary))
+        print(table(measure(programs, arguments.rounds, arguments.clients)))
+        if arguments.ten_million:
+            first = run(programs["ours"], "first", 10_000_000, 1)
+            print(f"\nTen million clients, ours: {text(first['bytes'])} B resident for each.")
+
+
+if __name__ == "__main__":
+    main()
