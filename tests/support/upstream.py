@@ -15,6 +15,7 @@ import os
 import socket
 import struct
 import threading
+import time
 
 from support import wire
 from support.wait import DEADLINE, wait_until
@@ -148,8 +149,7 @@ class Connection:
     def gone(self, seconds):
         """Whether the peer leaves within `seconds`; what it sends is taken."""
         try:
-            self.sock.settimeout(seconds)
-            self.wire.fill()
+            self.wire.fill(time.monotonic() + seconds)
         except TimeoutError:
             return False
         except (wire.Ended, ConnectionError) as error:
