@@ -1,5 +1,6 @@
 #include "service/telemetry/line_writer.h"
 
+#include <array>
 #include <cstdint>
 
 namespace sluice::telemetry {
@@ -31,9 +32,14 @@ std::size_t utf8_length(std::string_view s) {
     return 0;
 }
 
-bool plain(char c) {
-    return c >= 0x20 && c < 0x7f && c != '"' && c != '\\';
-}
+constexpr auto kPlain = [] {
+    std::array<bool, 256> plain{};
+    for (std::size_t c = 0x20; c < 0x7f; ++c) plain[c] = c != '"' && c != '\\';
+    return plain;
+}();
+
+// A lambda, so that algorithms call it inline.
+constexpr auto plain = [](char c) { return kPlain[static_cast<std::uint8_t>(c)]; };
 
 // What the character that `s` begins with is written as. `scratch` holds an escape.
 std::string_view written_as(std::string_view s, std::size_t length, char (&scratch)[6]) {
@@ -85,7 +91,7 @@ void LineWriter::seconds(std::chrono::nanoseconds duration) {
     const auto micros = std::max<std::int64_t>(duration.count() / 1000, 0);
     number(micros / 1'000'000);
     text(".");
-    digits(static_cast<unsigned>(micros % 1'000'000), 6);
+    if (room() >= 6) digits(static_cast<unsigned>(micros % 1'000'000), 6);
 }
 
 void LineWriter::time(std::chrono::system_clock::time_point when) {
@@ -93,26 +99,23 @@ void LineWriter::time(std::chrono::system_clock::time_point when) {
     const auto day = floor<days>(when);
     const year_month_day date(day);
     const hh_mm_ss clock(floor<milliseconds>(when - day));
-    digits(static_cast<unsigned>(static_cast<int>(date.year())), 4);
-    text("-");
-    digits(static_cast<unsigned>(date.month()), 2);
-    text("-");
-    digits(static_cast<unsigned>(date.day()), 2);
-    text("T");
-    digits(static_cast<unsigned>(clock.hours().count()), 2);
-    text(":");
-    digits(static_cast<unsigned>(clock.minutes().count()), 2);
-    text(":");
-    digits(static_cast<unsigned>(clock.seconds().count()), 2);
-    text(".");
-    digits(static_cast<unsigned>(clock.subseconds().count()), 3);
-    text("Z");
+    if (room() < std::string_view("2026-11-24T02:29:34.123Z").size()) return;
+    const auto part = [this](auto value, unsigned width, char behind) {
+        digits(static_cast<unsigned>(value), width);
+        *at_++ = behind;
+    };
+    part(static_cast<int>(date.year()), 4, '-');
+    part(static_cast<unsigned>(date.month()), 2, '-');
+    part(static_cast<unsigned>(date.day()), 2, 'T');
+    part(clock.hours().count(), 2, ':');
+    part(clock.minutes().count(), 2, ':');
+    part(clock.seconds().count(), 2, '.');
+    part(clock.subseconds().count(), 3, 'Z');
 }
 
 void LineWriter::digits(unsigned value, unsigned width) {
-    char buffer[10];
-    for (unsigned i = width; i-- > 0; value /= 10) buffer[i] = static_cast<char>('0' + value % 10);
-    text({buffer, width});
+    for (unsigned i = width; i-- > 0; value /= 10) at_[i] = static_cast<char>('0' + value % 10);
+    at_ += width;
 }
 
 }  // namespace sluice::telemetry

@@ -21,9 +21,9 @@ class LineWriter {
     std::size_t room() const { return static_cast<std::size_t>(end_ - at_); }
 
     void text(std::string_view s) {
-        const std::size_t n = std::min(s.size(), room());
-        std::memcpy(at_, s.data(), n);
-        at_ += n;
+        if (s.size() > room()) s = s.substr(0, room());
+        std::memcpy(at_, s.data(), s.size());
+        at_ += s.size();
     }
 
     template <class Number>
@@ -44,6 +44,7 @@ class LineWriter {
     void time(std::chrono::system_clock::time_point when);
 
   private:
+    // REQUIRES: room() >= width.
     void digits(unsigned value, unsigned width);
 
     char* const begin_;
