@@ -87,7 +87,7 @@ class Chart {
     this.drawing.node.append(this.cursor);
     this.marks = [1, .5, 0].map(() => el('span', { class: 'label y' }));
     this.then = el('span', { class: 'label then' });
-    this.tip = el('div', { class: 'tip', 'aria-live': 'polite', hidden: 'hidden' });
+    this.tip = el('div', { class: 'tip', hidden: 'hidden' });
     this.box.append(this.drawing.node, ...this.marks, this.then, el('span', { class: 'label now' }, 'now'), this.tip);
     this.values = series.map(() => el('b', {}, '–'));
     $(id + '-legend').append(...series.map(([name, color], i) => el('li', {}, colored(el('span', { class: 'swatch' }), color), name + ' ', this.values[i])));
@@ -113,6 +113,7 @@ class Chart {
     });
     say(this.then, age(seconds) + ' ago');
     const newest = seen.list.at(-1);
+    this.tip.setAttribute('aria-live', 'off');
     this.values.forEach((value, s) => say(value, newest ? this.format(newest[s]) : '–'));
     this.look(this.at);
   }
@@ -126,6 +127,7 @@ class Chart {
     if (event.key === 'Escape') this.look(null);
     if (!by) return;
     event.preventDefault();
+    this.tip.setAttribute('aria-live', 'polite');  // for this once: it changes every second
     this.look(Math.min(Math.max((this.at ?? -1) + by, 0), this.seen.list.length - 1));
   }
 
