@@ -106,8 +106,19 @@ std::expected<void, Refusal> BodyReader::take_framing(char c) {
                 left_ = left_ << 4 | static_cast<unsigned>(digit);
                 return {};
             }
+            if (digits_ > 0 && is_blank(c)) {
+                state_ = State::before_extension;
+                return {};
+            }
             if (digits_ == 0 || (c != '\r' && c != ';')) return refuse(c == '\n' ? kBadLine : kBadSize);
             state_ = c == '\r' ? State::size_lf : State::extension;
+            return {};
+        case State::before_extension:
+            if (++extensions_ > kExtensionBytesMax) return refuse(kLongExtensions);
+            if (c == ';')
+                state_ = State::extension;
+            else if (!is_blank(c))
+                return refuse(kBadSize);
             return {};
         case State::extension:
             if (++extensions_ > kExtensionBytesMax) return refuse(kLongExtensions);

@@ -55,13 +55,14 @@ class BodyReader {
 
   private:
     enum class State : std::uint8_t {
-        length,       // left_ bytes of data follow
-        until_close,  // all is data
-        size,         // in the digits of a chunk's size
-        extension,    // behind them, up to CR
-        size_lf,      // the LF of that line
-        data,         // left_ bytes of the chunk follow
-        data_cr,      // the CRLF behind them
+        length,            // left_ bytes of data follow
+        until_close,       // all is data
+        size,              // in the digits of a chunk's size
+        before_extension,  // in white space behind them, which only an extension may follow (RFC 9112 §7.1.1)
+        extension,         // behind them, up to CR
+        size_lf,           // the LF of that line
+        data,              // left_ bytes of the chunk follow
+        data_cr,           // the CRLF behind them
         data_lf,
         trailer,  // in the trailer section, the empty line that ends it included
         done,

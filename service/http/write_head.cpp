@@ -16,6 +16,11 @@ constexpr FieldSet kOfRequest = kNotCopied | FieldSet{FieldId::host, FieldId::ex
 constexpr FieldSet kOfTrusted = kOfRequest | FieldSet{FieldId::x_forwarded_for};
 constexpr FieldSet kOfUntrusted = kOfRequest | kForwarding;
 
+// RFC 9110 §6.6.2: what Trailer announces can only come behind chunks.
+FieldSet announcements(const Framing& framing) {
+    return framing.kind == Framing::Kind::chunked ? FieldSet{} : FieldSet{FieldId::trailer};
+}
+
 // Fields that lie behind one another as they would be written, as most do, are copied at once.
 void copy_fields(const Fields& fields, FieldSet except, Writer& to) {
     const char* begin = nullptr;
@@ -80,7 +85,7 @@ std::string_view write_request_head(const RequestHead& head, const UpstreamReque
     to << head.method_text << ' ';
     write_target(with.origin, to);
     to << " HTTP/1.1\r\nHost: " << with.host << "\r\n";
-    copy_fields(head.fields, with.trusted ? kOfTrusted : kOfUntrusted, to);
+    copy_fields(head.fields, (with.trusted ? kOfTrusted : kOfUntrusted) | announcements(head.framing), to);
     write_forwarding(head, with, to);
     write_framing(head.framing, to);
     write_connection(head, with, to);
@@ -93,7 +98,7 @@ std::string_view write_response_head(const ResponseHead& head, const ClientRespo
                                      std::span<char> room) {
     Writer to(room);
     to << "HTTP/1.1 " << static_cast<unsigned>(head.status) << ' ' << head.reason << "\r\n";
-    copy_fields(head.fields, kNotCopied | with.drop, to);
+    copy_fields(head.fields, kNotCopied | with.drop | announcements(with.framing), to);
     if (!with.date.empty() && !head.fields.has(FieldId::date)) to.field("Date", with.date);
     to << with.extra;
     if (head.status == 101) {

@@ -55,7 +55,8 @@ std::string obvious(std::string_view bytes) {
     while (true) {
         const std::size_t end = bytes.find("\r\n");
         require(end != std::string_view::npos);
-        const std::string digits(bytes.substr(0, std::min(end, bytes.find(';'))));
+        std::string digits(bytes.substr(0, std::min(end, bytes.find(';'))));
+        if (digits.size() < end) digits.erase(digits.find_last_not_of(" \t") + 1);
         require(!digits.empty() && digits.size() <= 16);
         require(digits.find_first_not_of("0123456789abcdefABCDEF") == std::string::npos);
         const std::size_t n = std::stoull(digits, nullptr, 16);

@@ -55,6 +55,10 @@ const Case kCases[] = {
     {"Row43_LastChunkByLf", 400, "0\n\n", ""},
     {"Row43_EndByLf", 400, "0\r\n\n", ""},
     {"Row44_Extension", 0, sized("5;a=b;c=\"d;e\"\r\n"), "hello"},
+    {"Row44_BlanksBeforeExtension", 0, sized("5 \t;a\r\n"), "hello"},
+    {"Row44_BlanksAroundExtension", 0, sized("5 ; a = b ;c\r\n"), "hello"},
+    {"Row44_BlanksBeforeSomethingElse", 400, sized("5 6;a\r\n"), ""},
+    {"Row44_BlanksBeforeLf", 400, sized("5 \n"), ""},
     {"Row44_ExtensionOfLastChunk", 0, "5\r\nhello\r\n0;a=b\r\n\r\n", "hello"},
     {"Row44_LfInExtension", 400, sized("5;a=\"\n\"\r\n"), ""},
     {"Row44_NulInExtension", 400, sized("5;a=\"\0\"\r\n"s), ""},
@@ -155,6 +159,7 @@ TEST(BodyReader, Row46ExtensionsAreBoundedInSum) {
     EXPECT_EQ(test::read_body(Framing::chunked(), bytes + "0\r\n\r\n").status(), 0);
     EXPECT_EQ(test::read_body(Framing::chunked(), bytes + chunk).status(), 400);
     EXPECT_EQ(test::read_body(Framing::chunked(), bytes + chunk, {}, 1).status(), 400);
+    EXPECT_EQ(test::read_body(Framing::chunked(), "1" + std::string(5000, ' ') + ";\r\na\r\n").status(), 400);
 }
 
 TEST(BodyReader, Row47TrailersAreBounded) {

@@ -24,6 +24,13 @@ std::string request(std::string_view bytes, const UpstreamRequest& with) {
     return std::string(write_request_head(read.head, with, room));
 }
 
+std::string response(std::string_view bytes, const ClientResponse& with, Method method = Method::get) {
+    const auto read = test::read_response(bytes, method);
+    EXPECT_EQ(read.status(), 0);
+    std::array<char, 4096> room;
+    return std::string(write_response_head(read.head, with, room));
+}
+
 // From the fields given, behind the Host that it always has.
 std::string forwarded(std::string_view lines, const UpstreamRequest& with = untrusted()) {
     return request("GET / HTTP/1.1\r\nHost: a\r\n" + std::string(lines) + "\r\n", with);
@@ -84,6 +91,18 @@ TEST(WriteRequestHead, Row51And52FieldsOfTheConnectionStayBehind) {
     EXPECT_EQ(forwarded("TE: gzip, trailers\r\n"), expected("", "TE: trailers\r\nConnection: TE\r\n"));
 }
 
+TEST(WriteRequestHead, TrailersAreAnnouncedOnlyWhereTheyCanCome) {
+    EXPECT_EQ(forwarded("Trailer: X-Sum\r\n"), expected(""));
+    EXPECT_NE(request("POST / HTTP/1.1\r\nHost: a\r\nTrailer: X-Sum\r\nTransfer-Encoding: chunked\r\n\r\n",
+                      untrusted())
+                  .find("\r\nTrailer: X-Sum\r\n"),
+              std::string::npos);
+    const std::string_view answer = "HTTP/1.1 200 OK\r\nTrailer: X-Sum\r\nTransfer-Encoding: chunked\r\n\r\n";
+    EXPECT_NE(response(answer, {.framing = Framing::chunked()}).find("Trailer"), std::string::npos);
+    EXPECT_EQ(response(answer, {.framing = Framing::until_close(), .minor = 0}).find("Trailer"),
+              std::string::npos);
+}
+
 TEST(WriteRequestHead, FramingIsWrittenAnew) {
     EXPECT_NE(request("POST / HTTP/1.1\r\nHost: a\r\nContent-Length: 005\r\n\r\n", untrusted())
                   .find("\r\nContent-Length: 5\r\n"),
@@ -132,13 +151,6 @@ TEST(WriteRequestHead, RoomThatIsTooSmallGivesNothing) {
     for (std::size_t n = 0; n < size; ++n)
         EXPECT_EQ(write_request_head(read.head, untrusted(), std::span(room).first(n)), "") << n;
     EXPECT_EQ(write_request_head(read.head, untrusted(), std::span(room).first(size)).size(), size);
-}
-
-std::string response(std::string_view bytes, const ClientResponse& with, Method method = Method::get) {
-    const auto read = test::read_response(bytes, method);
-    EXPECT_EQ(read.status(), 0);
-    std::array<char, 4096> room;
-    return std::string(write_response_head(read.head, with, room));
 }
 
 TEST(WriteResponseHead, PassesTheAnswerOn) {
