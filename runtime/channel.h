@@ -39,14 +39,14 @@ class Channel {
     }
 
     // send() hands `value` over or puts it into the buffer, parking until either is possible. False: the
-    // channel is closed or this task was cancelled, and the value is lost.
+    // channel is closed, or this task was cancelled or its deadline passed; the value is lost.
     bool send(T value);
     // try_send() sends if that needs no waiting. False: `value` is as it was.
     bool try_send(T& value);
     bool try_send(T&& value) { return try_send(value); }
 
     // receive() returns the oldest value, parking until there is one; nullopt when the channel is closed and
-    // empty, or this task was cancelled.
+    // empty, or this task was cancelled or its deadline passed.
     std::optional<T> receive();
     // try_receive() receives if that needs no waiting.
     std::optional<T> try_receive();
@@ -60,7 +60,10 @@ class Channel {
     std::default_sentinel_t end() const { return {}; }
 
   private:
-    friend class Select;
+    template <class>
+    friend struct ReceiveCase;
+    template <class>
+    friend struct SendCase;
 
     // A task that waits, with the place its value comes from or goes to.
     struct Wait {

@@ -22,14 +22,18 @@ struct Condition::Wait {
 };
 
 void Condition::wait(std::unique_lock<Mutex>& lock) {
-    wait_until(lock, kNever);
+    wait_for(lock, kNever, Cancellable::no);
 }
 
 bool Condition::wait_until(std::unique_lock<Mutex>& lock, Time deadline) {
+    return wait_for(lock, deadline, Cancellable::yes);
+}
+
+bool Condition::wait_for(std::unique_lock<Mutex>& lock, Time deadline, Cancellable cancellable) {
     SLUICE_CHECK(lock.owns_lock(), "Condition::wait() without the lock");
     Wait wait{this, lock.mutex(), Waiter(waiting_task())};
     Outcome outcome =
-        park_until(WaitReason::condition, this, wait.waiter, deadline, &Wait::commit, &wait, Cancellable::no);
+        park_until(WaitReason::condition, this, wait.waiter, deadline, &Wait::commit, &wait, cancellable);
     if (outcome != Outcome::woken) {
         std::lock_guard guard(lock_);
         waiters_.remove(wait.waiter);

@@ -29,7 +29,7 @@ class Condition {
         while (!holds()) wait(lock);
     }
 
-    // wait_until() is wait() that gives up at the deadline: false.
+    // wait_until() is wait() that gives up at the deadline, or when the task is cancelled: false.
     bool wait_until(std::unique_lock<Mutex>& lock, Time deadline);
     // As above, until the predicate holds; returns whether it does.
     template <class Predicate>
@@ -45,6 +45,7 @@ class Condition {
 
   private:
     struct Wait;
+    bool wait_for(std::unique_lock<Mutex>& lock, Time deadline, Cancellable cancellable);
 
     SpinLock lock_;
     WaitList waiters_;  // guarded by lock_

@@ -7,6 +7,7 @@
 
 #include "runtime/check.h"
 #include "runtime/scheduler_state.h"
+#include "runtime/task_group.h"
 #include "runtime/this_task.h"
 
 namespace sluice::runtime {
@@ -28,8 +29,10 @@ void print_uncaught(const Task& task, const char* what) {
                  static_cast<unsigned long long>(task.id.load()), task.file.load(), task.line.load(), what);
 }
 
-// In a catch block. Not inlined: the task's frame stays small, and a worker found here is the present one.
-[[gnu::noinline]] void uncaught(Task& task) {
+}  // namespace
+
+// Not inlined: the task's frame stays small, and a worker found here is the present one.
+[[gnu::noinline]] void detail::report_uncaught(Task& task) {
     Worker::here()->stats.uncaught.add();
     const Options& options = task.scheduler->options();
     if (options.on_exception != nullptr) {
@@ -46,14 +49,20 @@ void print_uncaught(const Task& task, const char* what) {
     if (options.abort_on_exception) std::abort();
 }
 
+namespace {
+
 void task_main() {
     Worker::here()->arrived();
     Task* const self = current_task();
     self->newborn = false;
-    try {
-        self->body(self->closure);
-    } catch (...) {
-        uncaught(*self);
+    if (self->group != nullptr) {
+        self->group->run_member(*self);
+    } else {
+        try {
+            self->body(self->closure);
+        } catch (...) {
+            detail::report_uncaught(*self);
+        }
     }
     Worker::here()->leave(self, Worker::After::exit, true);
 }
@@ -83,6 +92,9 @@ Embryo prepare(Scheduler* scheduler, SpawnOptions options, std::size_t size, std
     task->file.store(where.file_name(), std::memory_order_relaxed);
     task->line.store(where.line(), std::memory_order_relaxed);
     task->cancel_requested.store(false, std::memory_order_relaxed);
+    task->group = options.group;
+    task->cancellable = options.group != nullptr;
+    task->deadline = options.group != nullptr ? this_task::deadline() : kNever;
     task->id.store(worker != nullptr ? worker->next_id() : state.next_id.fetch_add(1),
                    std::memory_order_relaxed);
     return {task, task->closure};

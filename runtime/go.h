@@ -17,8 +17,11 @@ namespace sluice::runtime {
 // the scheduler's options say, 256 KiB by default.
 enum class StackClass : unsigned char { small, usual, large };
 
+class TaskGroup;
+
 struct SpawnOptions {
     StackClass stack = StackClass::usual;
+    TaskGroup* group = nullptr;  // TaskGroup::go()'s
 };
 
 namespace detail {
@@ -33,6 +36,9 @@ Embryo prepare(Scheduler* scheduler, SpawnOptions options, std::size_t size, std
                const std::source_location& where);
 void launch(Task* task, void (*body)(void*));
 void abandon(Task* task) noexcept;
+
+// In a catch block: counts and reports what was caught as an exception that left `task`, the calling one.
+void report_uncaught(Task& task);
 
 template <class F, class... Args>
 struct Closure {

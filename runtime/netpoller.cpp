@@ -102,8 +102,11 @@ Outcome PollSlot::wait(Half half, Time deadline, WaitReason reason) {
     Side& side = half_of(half);
     if (ready(half)) return Outcome::woken;
     Waiter waiter(current_task());
-    Call call{*this, side, waiter, deadline};
+    // The slot's own timer serves the deadline, that of the task too: park_until() is not to arm another.
+    const Time of_task = std::exchange(waiter.task->deadline, kNever);
+    Call call{*this, side, waiter, std::min(deadline, of_task)};
     const Outcome outcome = park_until(reason, this, waiter, kNever, &commit_wait, &call);
+    waiter.task->deadline = of_task;
     if (outcome == Outcome::cancelled) {
         std::lock_guard lock(lock_);
         if (side.waiter == &waiter) side.waiter = nullptr;

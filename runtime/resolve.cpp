@@ -8,6 +8,7 @@
 
 #include "runtime/blocking.h"
 #include "runtime/go.h"
+#include "runtime/this_task.h"
 #include "runtime/wait_group.h"
 
 namespace sluice::runtime {
@@ -61,7 +62,8 @@ Answer resolve(const std::string& host, std::uint16_t port, Time deadline) {
         lookup->pending.done();
     });
     if (!lookup->pending.wait_until(deadline))
-        return std::unexpected(error_code(boost::asio::error::timed_out));
+        return std::unexpected(this_task::cancelled() ? error_code(boost::asio::error::operation_aborted)
+                                                      : error_code(boost::asio::error::timed_out));
     return std::move(lookup->answer);
 }
 

@@ -12,7 +12,7 @@ namespace sluice::runtime {
 // resolve() looks `host` up with the system's resolver (getaddrinfo), off the workers, and returns its
 // addresses with `port`, in the resolver's order; at least one. An address in digits is only parsed. Errors:
 // Asio's host_not_found, host_not_found_try_again, timed_out (the lookup goes on in the background, its
-// answer is dropped), no_memory.
+// answer is dropped), operation_aborted (the task was cancelled), no_memory.
 std::expected<std::vector<Endpoint>, error_code> resolve(const std::string& host, std::uint16_t port,
                                                          Time deadline);
 

@@ -4,25 +4,14 @@
 
 namespace sluice::runtime {
 
-struct Semaphore::Wait {
-    Semaphore* semaphore;
-    Waiter waiter;
-
-    static bool commit(void* arg, Task*) {
-        auto& self = *static_cast<Wait*>(arg);
-        Semaphore& semaphore = *self.semaphore;
-        std::lock_guard guard(semaphore.lock_);
-        if (semaphore.permits_ > 0) {
-            --semaphore.permits_;
-            return false;
-        }
-        semaphore.waiters_.push_back(self.waiter);
-        return true;
-    }
-};
-
 void Semaphore::acquire() {
-    try_acquire_until(kNever);
+    lock_.lock();
+    if (permits_ > 0) {
+        --permits_;
+        return lock_.unlock();
+    }
+    Waiter waiter(waiting_task(), Waiter::Sole{});
+    wait_in(waiters_, lock_, waiter, WaitReason::semaphore, this);
 }
 
 bool Semaphore::try_acquire() {
@@ -35,13 +24,14 @@ bool Semaphore::try_acquire() {
 bool Semaphore::try_acquire_until(Time deadline) {
     if (try_acquire()) return true;
     if (deadline != kNever && deadline <= now()) return false;
-    Wait wait{this, Waiter(waiting_task())};
-    Outcome outcome =
-        park_until(WaitReason::semaphore, this, wait.waiter, deadline, &Wait::commit, &wait, Cancellable::no);
-    if (outcome == Outcome::woken) return true;
-    std::lock_guard guard(lock_);
-    waiters_.remove(wait.waiter);
-    return false;
+    Waiter waiter(waiting_task());
+    lock_.lock();
+    if (permits_ > 0) {
+        --permits_;
+        lock_.unlock();
+        return true;
+    }
+    return wait_in(waiters_, lock_, waiter, WaitReason::semaphore, this, deadline) == Outcome::woken;
 }
 
 void Semaphore::release(std::ptrdiff_t permits) {

@@ -18,19 +18,18 @@ class Semaphore {
     Semaphore(const Semaphore&) = delete;
     Semaphore& operator=(const Semaphore&) = delete;
 
-    // acquire() takes a permit, and parks until there is one.
+    // acquire() takes a permit, and parks until there is one. Not cancelled: it has no way to say so.
     void acquire();
     // try_acquire() takes a permit if there is one that nobody waits for.
     bool try_acquire();
-    // try_acquire_until() gives up at the deadline: false. The place in the queue is given up with it.
+    // try_acquire_until() gives up at the deadline, or when the task is cancelled: false. The place in the
+    // queue is given up with it.
     bool try_acquire_until(Time deadline);
 
     // release() returns `permits`, or adds new ones.
     void release(std::ptrdiff_t permits = 1);
 
   private:
-    struct Wait;
-
     SpinLock lock_;
     std::ptrdiff_t permits_;  // guarded by lock_, as below; positive only while nobody waits
     WaitList waiters_;

@@ -1,5 +1,7 @@
 #include "runtime/task.h"
 
+#include <algorithm>
+
 #include "runtime/check.h"
 #include "runtime/scheduler_state.h"
 #include "runtime/this_task.h"
@@ -57,6 +59,7 @@ Outcome park_until(WaitReason reason, const void* what, Waiter& waiter, Time dea
                          .arg = arg,
                          .ticket = waiter.ticket,
                          .cancellable = cancellable == Cancellable::yes};
+    if (cancellable == Cancellable::yes) deadline = std::min(deadline, self->deadline);
     if (deadline == kNever) {
         worker->leave(self, Worker::After::park_until);
         return self->wait.outcome();
@@ -115,6 +118,18 @@ std::uint64_t id() {
 
 bool cancelled() {
     return current_task()->cancel_requested.load(std::memory_order_relaxed);
+}
+
+Time deadline() {
+    return current_task()->deadline;
+}
+
+DeadlineScope::DeadlineScope(Time deadline) : before_(current_task()->deadline) {
+    current_task()->deadline = std::min(before_, deadline);
+}
+
+DeadlineScope::~DeadlineScope() {
+    current_task()->deadline = before_;
 }
 
 }  // namespace this_task

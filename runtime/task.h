@@ -30,6 +30,7 @@ namespace sluice::runtime {
 
 class Scheduler;
 class Task;
+class TaskGroup;
 
 enum class TaskState : std::uint8_t {
     free,      // on no queue: in a pool of stacks
@@ -116,10 +117,12 @@ class alignas(64) Task {
     void (*body)(void* closure) = nullptr;  // runs and destroys the closure
     void* closure = nullptr;
     Scheduler* scheduler = nullptr;
+    TaskGroup* group = nullptr;
     void* stack_bottom = nullptr;  // lowest usable address
     std::uint8_t stack_class = 0;
     bool newborn = false;      // spawned, and never run so far
     bool cancellable = false;  // somebody may call cancel(): its waits must be open to that
+    Time deadline = kNever;    // of all its cancellable waits
     unsigned last_worker = 0;  // kept up to date where migration is forced
     Task* previous = nullptr;  // in the global queue's list of the newborn
 
@@ -194,6 +197,7 @@ struct Waiter {
     explicit Waiter(Task* owner) : task(owner), ticket(owner->wait.open()) {}
     Waiter(Task* owner, Sole) : task(owner), ticket(kSole) {}
     Waiter(const Waiter& first, void* data) : task(first.task), ticket(first.ticket), payload(data) {}
+    Waiter(const Waiter&) = default;  // before it is linked
     Waiter& operator=(const Waiter&) = delete;
 
     bool sole() const { return ticket == kSole; }
@@ -232,7 +236,8 @@ void park(WaitReason reason, const void* what, Commit commit, void* arg);
 enum class Cancellable : bool { no, yes };
 
 // park_until() stops the calling task until `waiter`'s wait is claimed: by a waker, by the deadline (a timer
-// is armed only when it is not kNever), or by Task cancellation. The commit's false counts as `woken`. When
+// is armed only when it is not kNever), or by Task cancellation. A cancellable wait also ends at the deadline
+// of the task. The commit's false counts as `woken`. When
 // it returns, no timer and no canceller refers to the stack any more; lists of the primitive may (see
 // Waiter).
 Outcome park_until(WaitReason reason, const void* what, Waiter& waiter, Time deadline, Commit commit,

@@ -23,4 +23,24 @@ std::uint64_t id();
 // then on.
 bool cancelled();
 
+// deadline() is when this task's waits give up, kNever by default.
+Time deadline();
+
+// DeadlineScope: while it lives, the waits of this task that can time out or be cancelled give up at
+// `deadline` at the latest, as do those of the tasks that it starts in a TaskGroup meanwhile. Only ever
+// shortens what holds already.
+//
+//     this_task::DeadlineScope within(now() + 2s);
+//     auto stream = TcpStream::connect(endpoint, kNever);  // timed_out after two seconds
+class DeadlineScope {
+  public:
+    explicit DeadlineScope(Time deadline);
+    ~DeadlineScope();
+    DeadlineScope(const DeadlineScope&) = delete;
+    DeadlineScope& operator=(const DeadlineScope&) = delete;
+
+  private:
+    Time before_;
+};
+
 }  // namespace sluice::runtime::this_task

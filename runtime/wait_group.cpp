@@ -47,11 +47,11 @@ void WaitGroup::done() {
     wakes.unpark_all();
 }
 
-bool WaitGroup::wait_until(Time deadline) {
+bool WaitGroup::wait_for(Time deadline, Cancellable cancellable) {
     if (word_.load(std::memory_order_acquire) == 0) return true;
     Wait wait{this, Waiter(waiting_task())};
-    Outcome outcome = park_until(WaitReason::wait_group, this, wait.waiter, deadline, &Wait::commit, &wait,
-                                 Cancellable::no);
+    Outcome outcome =
+        park_until(WaitReason::wait_group, this, wait.waiter, deadline, &Wait::commit, &wait, cancellable);
     if (outcome == Outcome::woken) return true;
     lock_queue();
     waiters_.remove(wait.waiter);

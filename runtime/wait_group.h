@@ -31,10 +31,10 @@ class WaitGroup {
     // done() lowers the count by one; at zero, all that wait go on. REQUIRES: the count is not zero.
     void done();
 
-    // wait() parks until the count is zero.
-    void wait() { wait_until(kNever); }
-    // wait_until() gives up at the deadline: false.
-    bool wait_until(Time deadline);
+    // wait() parks until the count is zero, whatever happens.
+    void wait() { wait_for(kNever, Cancellable::no); }
+    // wait_until() gives up at the deadline, or when the task is cancelled: false.
+    bool wait_until(Time deadline) { return wait_for(deadline, Cancellable::yes); }
 
   private:
     struct Wait;
@@ -42,6 +42,7 @@ class WaitGroup {
     static constexpr std::uint64_t kQueue = 1;  // somebody edits waiters_
     static constexpr std::uint64_t kOne = 2;    // the count is the rest of the word
 
+    bool wait_for(Time deadline, Cancellable cancellable);
     void lock_queue();
 
     std::atomic<std::uint64_t> word_{0};

@@ -53,6 +53,8 @@ class WaitList {
         waiter.linked = true;
     }
 
+    Waiter* front() const { return head_; }  // nullptr when empty
+
     void push_front(Waiter& waiter) {
         push_back(waiter);
         head_ = &waiter;
@@ -114,9 +116,10 @@ class WakeList {
 
 // The common case of a wait, in an operation that found under `lock` that it must wait: links the waiter last
 // and parks. The lock goes with it and is let go of on the stack arrived at, so that nobody has to look again
-// whether there is anything to wait for: a third less than locking twice. Returns woken; or cancelled, and
-// then the waiter is in no list.
-inline Outcome wait_in(WaitList& list, SpinLock& lock, Waiter& waiter, WaitReason reason, const void* what) {
+// whether there is anything to wait for: a third less than locking twice. Returns woken; or, unless the
+// waiter is a sole one, cancelled or timed_out, and then it is in no list.
+inline Outcome wait_in(WaitList& list, SpinLock& lock, Waiter& waiter, WaitReason reason, const void* what,
+                       Time deadline = kNever) {
     const Commit let_go = [](void* held, Task*) {
         static_cast<SpinLock*>(held)->unlock();
         return true;
@@ -126,7 +129,7 @@ inline Outcome wait_in(WaitList& list, SpinLock& lock, Waiter& waiter, WaitReaso
         park(reason, what, let_go, &lock);
         return Outcome::woken;
     }
-    const Outcome outcome = park_until(reason, what, waiter, kNever, let_go, &lock);
+    const Outcome outcome = park_until(reason, what, waiter, deadline, let_go, &lock);
     if (outcome != Outcome::woken) {
         std::lock_guard guard(lock);
         list.remove(waiter);
@@ -134,9 +137,10 @@ inline Outcome wait_in(WaitList& list, SpinLock& lock, Waiter& waiter, WaitReaso
     return outcome;
 }
 
-// The waiter for wait_in(), which nothing but the list ends unless the task can be cancelled.
+// The waiter for wait_in(), a sole one unless the task can be cancelled or has a deadline.
 inline Waiter waiter_of(Task* task) {
-    return task->cancellable ? Waiter(task) : Waiter(task, Waiter::Sole{});
+    const bool bounded = task->cancellable || task->deadline != kNever;
+    return bounded ? Waiter(task) : Waiter(task, Waiter::Sole{});
 }
 
 // The calling task, which is about to wait.

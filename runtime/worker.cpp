@@ -408,6 +408,10 @@ void Worker::give_stack(Task* task) {
     shared_.stacks.give(stack_class, std::move(surplus));
 }
 
+std::uint64_t Worker::random() {
+    return next_random(random_) >> 16;
+}
+
 std::uint64_t Worker::next_id() {
     if (next_id_ == last_id_) {
         next_id_ = shared_.next_id.fetch_add(kIdBlock, std::memory_order_relaxed);

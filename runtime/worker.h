@@ -77,6 +77,8 @@ class alignas(64) Worker {
     Task* take_stack(unsigned stack_class);
     void give_stack(Task* task);
     std::uint64_t next_id();
+    // Of little quality; in virtual time it follows from the seed.
+    std::uint64_t random();
 
     // yield() is nothing but a count when no other task is waiting for this worker.
     bool alone_in_batch() { return !has_local_work() && --budget_ > 0; }

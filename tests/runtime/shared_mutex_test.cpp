@@ -1,0 +1,108 @@
+#include "runtime/shared_mutex.h"
+
+#include <atomic>
+#include <chrono>
+#include <mutex>
+#include <shared_mutex>
+#include <vector>
+
+#include "runtime/this_task.h"
+#include "runtime/wait_group.h"
+#include "tests/runtime/on_workers.h"
+
+namespace sluice::runtime {
+namespace {
+
+using namespace std::chrono_literals;
+
+class SharedMutexTest : public OnWorkers {};
+ON_WORKERS(SharedMutexTest);
+class SharedMutexInVirtualTime : public InVirtualTime {};
+
+TEST_P(SharedMutexTest, WritersExcludeAllAndReadersExcludeWriters) {
+    run([] {
+        SharedMutex mutex;
+        WaitGroup group;
+        int value = 0;  // plain: TSan would see an unprotected change
+        std::atomic<int> readers{0};
+        std::atomic<int> most{0};
+        for (int task = 0; task < 20; ++task) {
+            group.add();
+            go([&, task] {
+                for (int i = 0; i < 50; ++i) {
+                    if (task % 4 == 0) {
+                        std::lock_guard lock(mutex);
+                        EXPECT_EQ(readers.load(), 0);
+                        const int before = value;
+                        this_task::yield();
+                        value = before + 1;
+                    } else {
+                        std::shared_lock lock(mutex);
+                        const int here = readers.fetch_add(1) + 1;
+                        for (int seen = most; here > seen && !most.compare_exchange_weak(seen, here);) {
+                        }
+                        const int before = value;
+                        this_task::yield();
+                        EXPECT_EQ(value, before);
+                        readers.fetch_sub(1);
+                    }
+                }
+                group.done();
+            });
+        }
+        group.wait();
+        EXPECT_EQ(value, 5 * 50);
+        EXPECT_GT(most.load(), 1) << "readers never met";
+    });
+}
+
+TEST_P(SharedMutexTest, TryLockTellsWhoHoldsIt) {
+    run([] {
+        SharedMutex mutex;
+        EXPECT_TRUE(mutex.try_lock_shared());
+        EXPECT_TRUE(mutex.try_lock_shared());
+        EXPECT_FALSE(mutex.try_lock());
+        mutex.unlock_shared();
+        mutex.unlock_shared();
+        EXPECT_TRUE(mutex.try_lock());
+        EXPECT_FALSE(mutex.try_lock_shared());
+        mutex.unlock();
+    });
+}
+
+TEST_F(SharedMutexInVirtualTime, ServesInTheOrderOfArrivalReadersTogether) {
+    std::vector<std::pair<int, Duration>> served;
+    run([&] {
+        SharedMutex mutex;
+        const Time start = now();
+        mutex.lock();
+        for (int task = 0; task < 6; ++task) {
+            go([&, task] {
+                this_task::sleep_for(task * 1ms);
+                const bool writes = task == 2 || task == 5;
+                writes ? mutex.lock() : mutex.lock_shared();
+                served.emplace_back(task, now() - start);
+                this_task::sleep_for(10ms);
+                writes ? mutex.unlock() : mutex.unlock_shared();
+            });
+        }
+        this_task::sleep_for(10ms);
+        mutex.unlock();
+        this_task::sleep_for(1s);
+    });
+    // r r W r r W: two readers at 10 ms, the writer at 20, two readers at 30, the writer at 40.
+    ASSERT_EQ(served.size(), 6U);
+    const std::vector<Duration> when{10ms, 10ms, 20ms, 30ms, 30ms, 40ms};
+    for (std::size_t i = 0; i < when.size(); ++i) EXPECT_EQ(served[i].second, when[i]) << "the " << i << "th";
+    EXPECT_EQ(served[2].first, 2);
+    EXPECT_EQ(served[5].first, 5);
+}
+
+TEST(SharedMutexDeath, UnlockOfWhatIsNotLockedIsACheckedError) {
+    GTEST_FLAG_SET(death_test_style, "threadsafe");
+    EXPECT_DEATH(SharedMutex().unlock(), "no writer holds");
+    EXPECT_DEATH(SharedMutex().unlock_shared(), "no reader holds");
+}
+
+}  // namespace
+}  // namespace sluice::runtime
