@@ -1,6 +1,7 @@
 #include "service/limit/client_key.h"
 
 #include <algorithm>
+#include <bit>
 
 #include <arpa/inet.h>
 
@@ -11,12 +12,17 @@ namespace {
 constexpr Address kMapped = {0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0xff, 0xff};
 constexpr unsigned kMappedBits = 96;
 
-Address under_prefix(Address address, unsigned bits) {
-    for (std::size_t i = 0; i < address.size(); ++i) {
-        const unsigned here = bits > 8 * i ? std::min<unsigned>(8, bits - 8 * static_cast<unsigned>(i)) : 0;
-        address[i] &= static_cast<std::uint8_t>(0xff00 >> here);
-    }
-    return address;
+/// 64 bits of which the first `bits` are set, as they lie in memory.
+std::uint64_t mask_of(unsigned bits) {
+    const std::uint64_t mask = bits == 0 ? 0 : ~std::uint64_t{0} << (64 - std::min(bits, 64U));
+    return std::endian::native == std::endian::little ? __builtin_bswap64(mask) : mask;
+}
+
+Address under_prefix(const Address& address, unsigned bits) {
+    auto words = std::bit_cast<std::array<std::uint64_t, 2>>(address);
+    words[0] &= mask_of(bits);
+    words[1] &= mask_of(bits > 64 ? bits - 64 : 0);
+    return std::bit_cast<Address>(words);
 }
 
 }  // namespace

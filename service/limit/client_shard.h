@@ -66,7 +66,10 @@ class alignas(64) ClientShard {
 
     ClientEntry* find(std::uint64_t hash, const ClientKey& key, std::uint8_t limit) {
         if (size_ == 0) return nullptr;
-        for (std::size_t at = home(hash); places_[at].used(); at = after(at))
+        std::size_t at = home(hash);
+        __builtin_prefetch(places_.begin() + at +
+                           2);  // what is probed next: asked for together with the first
+        for (; places_[at].used(); at = after(at))
             if (places_[at].is(key, limit)) return &places_[at];
         return nullptr;
     }
