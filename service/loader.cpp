@@ -1,5 +1,6 @@
 #include "service/loader.h"
 
+#include <algorithm>
 #include <stdexcept>
 #include <utility>
 
@@ -15,6 +16,9 @@ std::expected<std::shared_ptr<const proxy::Snapshot>, std::string> Loader::load(
     }
     for (const auto& settings : snapshot->config.upstreams) {
         snapshot->upstreams.push_back(upstream_for(settings));
+    }
+    for (const auto& former : upstreams_) {
+        if (std::ranges::find(snapshot->upstreams, former) == snapshot->upstreams.end()) former->retire();
     }
     upstreams_ = snapshot->upstreams;
     return snapshot;

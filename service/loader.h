@@ -19,7 +19,8 @@ class Loader {
   public:
     Loader(std::uint64_t clients_max, unsigned workers) : ledger_(clients_max, workers), workers_(workers) {}
 
-    /// The error says what this process cannot do that the configuration asks for.
+    /// The error says what this process cannot do that the configuration asks for. The snapshot is expected
+    /// to come into force: upstreams that it does not share with the last one retire.
     std::expected<std::shared_ptr<const proxy::Snapshot>, std::string> load(config::Config config);
 
     limit::ClientTable& clients() { return ledger_.table; }

@@ -1,5 +1,6 @@
 #include "service/admin/api.h"
 
+#include <algorithm>
 #include <charconv>
 #include <variant>
 
@@ -54,10 +55,18 @@ std::variant<ClientQuery, std::string> client_query(const Request& request) {
     return query;
 }
 
+bool has_limit(const Sources& sources, std::string_view name) {
+    const std::vector<LimitFigures> limits = sources.limits();
+    return std::ranges::find(limits, name, &LimitFigures::name) != limits.end();
+}
+
 Response clients(const Sources& sources, const Request& request) {
     if (!sources.clients) return missing("the list of clients");
     const auto query = client_query(request);
     if (const auto* wrong = std::get_if<std::string>(&query)) return problem(400, *wrong);
+    const std::string& limit = std::get<ClientQuery>(query).limit;
+    if (!limit.empty() && sources.limits && !has_limit(sources, limit))
+        return problem(404, "there is no such limit");
     return json(to_json(sources.clients(std::get<ClientQuery>(query)), std::chrono::system_clock::now()));
 }
 

@@ -89,6 +89,7 @@ Client identify(const Networks& trusted, const Address& peer, const http::Fields
     client.peer_trusted = true;
     FromTheRight elements(fields);
     while (const auto element = elements.next()) {
+        if (element->empty()) continue;  // RFC 9110 §5.6.1.2: a list may have such
         Address hop;
         if (!parse_element(*element, hop)) break;  // garbage: whoever passed it on is the last we know
         client.address = hop;

@@ -33,6 +33,8 @@ bool precedes(ListOrder order, const ListedClient& a, const ListedClient& b) {
     if (order == ListOrder::allowed && a.record.allowed != b.record.allowed)
         return a.record.allowed > b.record.allowed;
     if (a.unseen_seconds != b.unseen_seconds) return a.unseen_seconds < b.unseen_seconds;
+    // Within a second, whose bucket is full again later has most likely asked later.
+    if (a.record.state.tat != b.record.state.tat) return a.record.state.tat > b.record.state.tat;
     return a.record.key < b.record.key;
 }
 

@@ -56,6 +56,9 @@ class ReceiveBuffer {
     std::array<char, kBytes> bytes_;
 };
 
+/// A body up to this size is copied behind its head, so that both are one piece for the kernel.
+inline constexpr std::size_t kSmall = 2048;
+
 struct Buffers {
     Buffers() {}  // leaves the bytes as they are
 

@@ -17,6 +17,7 @@ namespace {
 // How long, and how much, a client that is told to go may go on sending: long enough for it to read the
 // answer. Whoever sends what is no HTTP is not waited for as patiently.
 constexpr runtime::Duration kLinger = 2s;
+constexpr runtime::Duration kLingerMalformed = 1s;
 constexpr std::size_t kLingerBytes = 32 << 20;
 constexpr std::size_t kLingerBytesMalformed = 256 << 10;
 
@@ -66,8 +67,8 @@ void Connection::serve(runtime::Time first_by) {
             if (!buffers.request.empty() || !rest(first_by)) continue;
             return;  // dozing: `this` is another task's now, or nobody's
         }
-        if (after == After::linger) linger(kLingerBytes);
-        if (after == After::cut_short) linger(kLingerBytesMalformed);
+        if (after == After::linger) linger(kLingerBytes, kLinger);
+        if (after == After::cut_short) linger(kLingerBytesMalformed, kLingerMalformed);
         if (after == After::reset) stream_.reset();
         delete this;
         return;
@@ -86,10 +87,10 @@ bool Connection::goes_on() const {
 
 // The client may be sending still. Closing now would make its kernel answer with a reset, which can destroy
 // what we sent before the client has read it (RFC 9112 §9.6): end our side, and read on for a while.
-void Connection::linger(std::size_t bytes_max) {
+void Connection::linger(std::size_t bytes_max, runtime::Duration time_max) {
     runtime::error_code error;
     stream_.shutdown_send(error);
-    stream_.read_deadline(runtime::now() + kLinger);
+    stream_.read_deadline(runtime::now() + time_max);
     std::array<char, 16 * 1024> scrap;
     for (std::size_t total = 0; !error && total < bytes_max;) {
         total += stream_.read_some(boost::asio::buffer(scrap), error);

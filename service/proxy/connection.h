@@ -48,7 +48,7 @@ class Connection final : public runtime::Dormant, public Registered {
 
     void serve(runtime::Time first_by);
     bool rest(runtime::Time deadline);
-    void linger(std::size_t bytes_max);
+    void linger(std::size_t bytes_max, runtime::Duration time_max);
 
     // Fixed.
     Context& context_;

@@ -67,6 +67,9 @@ After Exchange::serve() {
 
     const policy::Request request{request_.head(), client_.entrance().name, client.address};
     const std::size_t route = policy.route(request);
+    if (route == policy::Policy::kNoRoute && !policy.denied().contain(client.address)) {
+        return refuse({Stage::route, Source::client, 404, false, "no route matches this request"});
+    }
     const policy::Verdict verdict =
         policy::decide(policy, context_.clients, request, route, request_.began().time_since_epoch().count());
     outcome_.verdict = name_of(verdict.kind);
@@ -79,9 +82,6 @@ After Exchange::serve() {
         return refuse({Stage::decide, Source::client, 403, false, "this address is denied"});
     }
     if (verdict.kind == policy::Verdict::Kind::limited) return limited(verdict);
-    if (route == policy::Policy::kNoRoute) {
-        return refuse({Stage::route, Source::client, 404, false, "no route matches this request"});
-    }
     const policy::Route& chosen = policy.routes()[route];
     if (chosen.settings->respond) return respond(*chosen.settings->respond, verdict);
     return forward(request, client, chosen, verdict);
@@ -164,20 +164,21 @@ After Exchange::respond(const config::Respond& respond, const policy::Verdict& v
                   .body = respond.body});
 }
 
-// An answer of our own to a request that was read well. Its body stays where it is.
+// An answer of our own to a request that was read well. A small body goes with the head, as one piece, which
+// the kernel takes faster than two; a large one stays where it is.
 After Exchange::reply(http::Reply reply) {
     const DateNow date;
     const bool keep = may_keep();
     const bool bodiless =
         request_.head().method == http::Method::head || reply.status == 204 || reply.status == 304;
-    const std::string_view body = bodiless ? std::string_view() : reply.body;
+    const bool apart = !bodiless && reply.body.size() > kSmall;
     reply.date = date.text();
     reply.keep_alive = keep;
     reply.minor = request_.head().minor;
-    reply.to_head = true;
+    reply.to_head = bodiless || apart;
     outcome_.status = static_cast<std::uint16_t>(reply.status);
-    outcome_.bytes_out = body.size();
-    return send(http::write_reply(reply, buffers_.answer), body, keep);
+    outcome_.bytes_out = bodiless ? 0 : reply.body.size();
+    return send(http::write_reply(reply, buffers_.answer), apart ? reply.body : std::string_view(), keep);
 }
 
 // An error of the proxy's own. What was not a request that could be read ends the connection.

@@ -99,7 +99,8 @@ Forward::Step Forward::attempt(upstream::Tried& tried, bool fresh, runtime::Time
     }
     if (step) step = relay(head);
     // A connection that was closed while it idled is no failure of its server.
-    if (!step && step.error().source == Source::upstream && !step.error().retryable) lease_.failed();
+    if (!step && lease_ && step.error().source == Source::upstream && !step.error().retryable)
+        lease_.failed();
     return step;
 }
 
@@ -208,24 +209,34 @@ Forward::Step Forward::relay(const http::ResponseHead& head) {
                     framing != Relay::Framing::until_close;
     Relay downward({lease_.stream(), Source::upstream, how_.upstream.settings().stall_timeout}, body,
                    {request_.stream(), Source::client, how_.snapshot.config.timeouts.write}, framing);
-    const std::string_view text = answer_head(head, framing);
+    std::string_view text = answer_head(head, framing);
     if (text.empty()) {
         begun_ = false;
         return std::unexpected(
             failed(Stage::relay, 502, UpstreamFailure::invalid, "the head of the answer is too long"));
     }
     figures_.status = head.status;
-    Step sent = downward.begin(text, first->data, runtime::now());
+    // An answer that is all here needs its connection no more; the client's next request may.
+    if (body.done()) release(head, true);
+    std::span<char> data = first->data;
+    if (framing != Relay::Framing::chunked && data.size() <= kSmall &&
+        text.size() + data.size() <= buffers_.answer.size()) {
+        std::copy(data.begin(), data.end(), buffers_.answer.begin() + text.size());
+        text = {text.data(), text.size() + data.size()};
+        data = {};
+    }
+    Step sent = downward.begin(text, data, runtime::now());
     if (sent) sent = downward.pump(buffers_.upstream);
     figures_.bytes_out = body.bytes();
-    if (!sent) return sent;
-
-    // Whatever lies behind the answer belongs to nobody: the connection is no place for another request.
-    const bool clean = unread().empty() && downward.left().empty() && request_.body().done();
-    if (clean && head.keep_alive && head.framing.kind != http::Framing::Kind::until_close) {
-        lease_.keep(runtime::now());
-    }
+    if (sent && lease_) release(head, downward.left().empty());
     return sent;
+}
+
+// Whatever lies behind the answer belongs to nobody: the connection is no place for another request then.
+void Forward::release(const http::ResponseHead& head, bool nothing_behind) {
+    const bool clean = nothing_behind && unread().empty() && request_.body().done() && head.keep_alive &&
+                       head.framing.kind != http::Framing::Kind::until_close;
+    if (clean) lease_.keep(runtime::now());
 }
 
 std::string_view Forward::answer_head(const http::ResponseHead& head, Relay::Framing framing) {

@@ -63,6 +63,7 @@ class Forward {
     Failure no_head(const runtime::error_code& error, const Upload& upload) const;
     Step relay(const http::ResponseHead& head);
     std::string_view answer_head(const http::ResponseHead& head, Relay::Framing framing);
+    void release(const http::ResponseHead& head, bool nothing_behind);
     bool may_repeat() const;
 
     std::span<char> unread() { return std::span(buffers_.upstream).subspan(read_, filled_ - read_); }

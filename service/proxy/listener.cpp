@@ -12,10 +12,8 @@ namespace sluice::proxy {
 
 void Listener::run() {
     runtime::Endpoint peer;
-    std::shared_ptr<const Snapshot> snapshot;
-    std::uint64_t version = 0;
     while (auto stream = socket_.accept(peer)) {
-        context_.snapshots.refresh(snapshot, version);
+        const auto snapshot = context_.snapshots.current();
         if (context_.registry.admit(snapshot->config.max.connections)) {
             Connection::start(context_, settings_, std::move(*stream), peer, snapshot->config.timeouts.head);
         } else {

@@ -34,7 +34,9 @@ void Lease::keep(runtime::Time now) {
     Server& server = connection_->server;
     server.figures.in_flight.fetch_sub(1, std::memory_order_relaxed);
     server.pool.put(std::move(connection_), now);
-    std::exchange(upstream_, nullptr)->slots_.release();
+    Upstream& upstream = *std::exchange(upstream_, nullptr);
+    if (upstream.retired_.load(std::memory_order_seq_cst)) upstream.retire();  // put() may have come too late
+    upstream.slots_.release();
 }
 
 void Lease::failed() {
@@ -94,6 +96,14 @@ void Upstream::make_room() {
     for (const auto& server : servers_) open += server->figures.open.load(std::memory_order_relaxed);
     for (const auto& server : servers_)
         while (open >= static_cast<std::int64_t>(settings_.max_connections) && server->pool.take()) --open;
+}
+
+void Upstream::retire() {
+    retired_.store(true, std::memory_order_seq_cst);
+    for (const auto& server : servers_) {
+        while (server->pool.take()) {
+        }
+    }
 }
 
 void Upstream::sweep(runtime::Time now) {

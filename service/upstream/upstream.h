@@ -70,6 +70,9 @@ class Upstream {
     /// Servers that this request has not been to.
     bool another(Tried tried) const;
 
+    /// A reload: no connection of it is kept from now on. What still uses it goes on.
+    void retire();
+
     /// Closes connections that idled too long. Called now and then by a task of the app.
     void sweep(runtime::Time now);
 
@@ -88,6 +91,7 @@ class Upstream {
     // Any thread.
     runtime::Semaphore slots_;  // one for each lease
     std::atomic<std::uint64_t> turn_{0};
+    std::atomic<bool> retired_{false};
 };
 
 }  // namespace sluice::upstream

@@ -283,7 +283,8 @@ def test_what_a_reload_cannot_change_is_said(pair, key, value):
     whole = {**{k: proxy.sluice.config[k] for k in ("upstream", "listen", "admin")}, key: value}
     proxy.sluice.write(json.dumps(whole))
     status, _, body = proxy.sluice.ask_admin("POST", "/reload")
-    assert (status in (200, 422)) and key in body + proxy.sluice.output
+    assert status in (200, 422)
+    wait_until(lambda: key in body + proxy.sluice.output, "the setting named")
     assert proxy.client().get().status == 200 and proxy.sluice.ask_admin("GET", "/readyz")[0] == 200
 
 

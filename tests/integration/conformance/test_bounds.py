@@ -153,6 +153,7 @@ def test_row_063_a_request_costs_less_than_100_times_its_size(pair):
     for _ in range(300):
         proxy.client().send(request)
     wait_until(lambda: proxy.sluice.stats()["requests"]["in_flight"] == 300, "300 requests in flight")
+    wait_until(lambda: len(proxy.upstream.connections) == 300, "300 connections accepted by the upstream")
     each = (proxy.sluice.memory()[0] - before) / 300
     assert each < 100 * len(request), f"{each:.0f} bytes for a request of {len(request)}"
 
