@@ -41,35 +41,32 @@ std::expected<void, std::string> Front::prepare(const std::vector<config::Listen
             prepared_.clear();
             return std::unexpected(socket.error());
         }
-        prepared_.push_back(std::make_unique<proxy::Listener>(context_, listen, std::move(*socket)));
+        prepared_.push_back(std::make_shared<proxy::Listener>(context_, listen, std::move(*socket)));
     }
     return {};
 }
 
 void Front::commit() {
-    for (auto at = open_.begin(); at != open_.end();) {
-        const auto next = std::next(at);
-        if (std::ranges::find(wanted_, (*at)->settings()) == wanted_.end()) {
-            (*at)->close();
-            closing_.splice(closing_.end(), open_, at);
-        }
-        at = next;
-    }
+    std::erase_if(open_, [this](const auto& listener) {
+        const bool stays = std::ranges::find(wanted_, listener->settings()) != wanted_.end();
+        if (!stays) listener->close();
+        return !stays;
+    });
     for (auto& listener : prepared_) {
         tasks_.add();
-        runtime::go([this, raw = listener.get()] {
-            raw->run();
+        runtime::go([this, listener] {
+            listener->run();
             tasks_.done();
         });
+        open_.push_back(listener);
     }
-    open_.splice(open_.end(), prepared_);
+    prepared_.clear();
 }
 
 void Front::close() {
-    for (auto& listener : open_) listener->close();
-    tasks_.wait();
+    for (const auto& listener : open_) listener->close();
     open_.clear();
-    closing_.clear();
+    tasks_.wait();
 }
 
 }  // namespace sluice

@@ -5,7 +5,6 @@
 // every connection.
 
 #include <expected>
-#include <list>
 #include <memory>
 #include <string>
 #include <vector>
@@ -38,13 +37,13 @@ class Front {
     void close();
 
   private:
-    using Listeners = std::list<std::unique_ptr<proxy::Listener>>;
+    // Shared with the listener's task, so that its socket goes when both are through with it.
+    using Listeners = std::vector<std::shared_ptr<proxy::Listener>>;
 
     proxy::Context& context_;
     Listeners open_;
     Listeners prepared_;  // of the set that is wanted: new ones
     std::vector<config::Listen> wanted_;
-    Listeners closing_;  // until their tasks have ended
     runtime::WaitGroup tasks_;
 };
 

@@ -128,7 +128,7 @@ def test_node_fetch(front, nginx, name):
 
 
 def wrk(front, path, script, *arguments, connections, seconds):
-    out = command("wrk", "-t1", f"-c{connections}", f"-d{seconds}s", "-s", CLIENTS / script, front.url + path, "--", *arguments)
+    out = command("wrk", "-t1", f"-c{connections}", f"-d{seconds}s", "--timeout", "60s", "-s", CLIENTS / script, front.url + path, "--", *arguments)
     assert "Socket errors" not in out and "Non-2xx" not in out, out
     requests = int(re.search(r"(\d+) requests in", out)[1])
     checked, wrong = map(int, re.search(r"checked (\d+) wrong (\d+)", out).groups())
