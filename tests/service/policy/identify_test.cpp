@@ -59,11 +59,10 @@ TEST(Identify, NothingButTrustedHopsLeavesTheFarthest) {
 }
 
 TEST(Identify, GarbageLeavesTheLastTrustedHop) {  // row 66
-    for (const std::string_view garbage : {"unknown",     "_hidden",         "",          " ",
-                                           "1.2.3",       "1.2.3.4.5",       "256.1.1.1", "1.2.3.4:",
-                                           "1.2.3.4:x",   "1.2.3.4:123456",  "[::1",      "[::1]x",
-                                           "[::1]:",      "[1.2.3.4]",       "::1%eth0",  "\"1.2.3.4\"",
-                                           "for=1.2.3.4", "1.2.3.4 1.2.3.4", "01.2.3.4",  "1.2.3.4\x01"}) {
+    for (const std::string_view garbage :
+         {"unknown", "_hidden", "1.2.3", "1.2.3.4.5", "256.1.1.1", "1.2.3.4:", "1.2.3.4:x", "1.2.3.4:123456",
+          "[::1", "[::1]x", "[::1]:", "[1.2.3.4]", "::1%eth0", "\"1.2.3.4\"", "for=1.2.3.4",
+          "1.2.3.4 1.2.3.4", "01.2.3.4", "1.2.3.4\x01"}) {
         EXPECT_EQ(name("10.0.0.1", {garbage}), "10.0.0.1") << garbage;
         EXPECT_EQ(name("10.0.0.1", {"198.51.100.1", std::string_view(garbage)}), "10.0.0.1") << garbage;
         const std::string before = std::string(garbage) + ", 10.0.0.2";
@@ -71,6 +70,12 @@ TEST(Identify, GarbageLeavesTheLastTrustedHop) {  // row 66
         const std::string farther = std::string(garbage) + ", 198.51.100.1";
         EXPECT_EQ(name("10.0.0.1", {farther}), "198.51.100.1") << garbage;
     }
+}
+
+TEST(Identify, EmptyElementsAreNoHops) {
+    EXPECT_EQ(name("10.0.0.1", {"198.51.100.1", ""}), "198.51.100.1");
+    EXPECT_EQ(name("10.0.0.1", {"", "203.0.113.1,198.51.100.1, , 10.0.0.2,"}), "198.51.100.1");
+    EXPECT_EQ(name("10.0.0.1", {" ", ",,"}), "10.0.0.1");
 }
 
 TEST(Identify, PortsAndBrackets) {
