@@ -119,7 +119,7 @@ void read(Reader& reader, const Value& value, Log& out) {
 void read(Reader& reader, const Value& value, Runtime& out) {
     Object object(reader, value);
     object.field("workers", out.workers, between(0, 256));
-    object.size("stack", out.stack, bytes_between(16 * 1024, 8 * 1024 * 1024));
+    object.size("stack", out.stack, bytes_between(256 * 1024, 8 * 1024 * 1024));
 }
 
 }  // namespace sluice::config

@@ -56,6 +56,9 @@ class ReceiveBuffer {
     std::array<char, kBytes> bytes_;
 };
 
+/// The longest head that an upstream may answer with; with what is added, it fits Buffers::answer.
+inline constexpr std::size_t kAnswerHeadMax = 16 * 1024;
+
 /// A body up to this size is copied behind its head, so that both are one piece for the kernel.
 inline constexpr std::size_t kSmall = 2048;
 
@@ -66,10 +69,7 @@ struct Buffers {
     /// The head on its way to the upstream, and when that is sent, what the upstream answers.
     std::array<char, kHeadBytesMax + 4 * 1024> upstream;
     /// A head, or a whole answer of our own, on its way to the client.
-    std::array<char, 36 * 1024> answer;
+    std::array<char, kAnswerHeadMax + 10 * 1024> answer;
 };
-
-/// The longest head that an upstream may answer with: with what is added, it fits Buffers::answer.
-inline constexpr std::size_t kAnswerHeadMax = 32 * 1024;
 
 }  // namespace sluice::proxy

@@ -211,7 +211,8 @@ After Exchange::send(std::string_view head, std::string_view body, bool keep) {
     std::array<iovec, 2> pieces{
         {{const_cast<char*>(head.data()), head.size()}, {const_cast<char*>(body.data()), body.size()}}};
     runtime::error_code error;
-    write_all(client_.stream(), pieces, request_.began(), snapshot_.config.timeouts.write, error);
+    write_all(client_.stream(), std::span(pieces).first(body.empty() ? 1 : 2), request_.began(),
+              snapshot_.config.timeouts.write, error);
     outcome_.client_aborted = static_cast<bool>(error);
     account();
     if (error) return After::close;

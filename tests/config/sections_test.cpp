@@ -215,12 +215,12 @@ TEST(Log, HasAllChoicesOfTheContract) {
 }
 
 TEST(Runtime, IsWithinWhatTheRuntimeTakes) {
-    EXPECT_EQ(good(with(R"("runtime": { "workers": 3, "stack": "128KiB" })")).runtime,
-              (Runtime{3, 128 * 1024}));
+    EXPECT_EQ(good(with(R"("runtime": { "workers": 3, "stack": "512KiB" })")).runtime,
+              (Runtime{3, 512 * 1024}));
     expect_error(with(R"("runtime": { "workers": @257 })"), "/runtime/workers",
                  "257 is not between 0 and 256");
-    expect_error(with(R"("runtime": { "stack": @"15KiB" })"), "/runtime/stack",
-                 "15KiB is not between 16KiB and 8MiB");
+    expect_error(with(R"("runtime": { "stack": @"128KiB" })"), "/runtime/stack",
+                 "128KiB is not between 256KiB and 8MiB");
 }
 
 }  // namespace
