@@ -64,6 +64,7 @@ After Exchange::serve() {
     const policy::Client client = policy::identify(policy.trusted(), client_.peer(), request_.head().fields);
     const AddressText client_text(client.address);
     outcome_.client = client_text.view();
+    if (client.ignored_fields) warn_about_ignored_fields();
 
     const policy::Request request{request_.head(), client_.entrance().name, client.address};
     const std::size_t route = policy.route(request);
@@ -85,6 +86,18 @@ After Exchange::serve() {
     const policy::Route& chosen = policy.routes()[route];
     if (chosen.settings->respond) return respond(*chosen.settings->respond, verdict);
     return forward(request, client, chosen, verdict);
+}
+
+// Once a minute at most: behind a proxy that nobody has declared, all its clients share one bucket.
+void Exchange::warn_about_ignored_fields() {
+    const auto held_back = context_.forwarding_ignored.permit(request_.began());
+    if (!held_back) return;
+    context_.telemetry.log.warn(
+        "forwarding fields of a peer that is not trusted are replaced; if it is a proxy of yours, all its "
+        "clients count as one",
+        {{"peer", AddressText(client_.peer()).view()},
+         {"setting", "client.trusted_proxies"},
+         {"held_back", *held_back}});
 }
 
 After Exchange::forward(const policy::Request& request, const policy::Client& client,

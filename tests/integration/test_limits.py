@@ -205,3 +205,13 @@ def test_errors_of_the_proxy_itself_spend_nothing(pair):
     assert [client.get("/nowhere").status for _ in range(3)] == [404] * 3
     assert client.get("/x").status == 200
     assert client.get("/x").status == 429
+
+
+def test_a_forwarding_field_that_is_not_believed_is_warned_of_once(pair):
+    proxy = pair()
+    client = proxy.client(source="127.0.0.9")
+    for _ in range(20):
+        assert client.get(fields=[("X-Forwarded-For", "1.2.3.4")]).status == 200
+    wait_until(lambda: "client.trusted_proxies" in proxy.sluice.output, "the warning")
+    line, = (line for line in proxy.sluice.output.splitlines() if "client.trusted_proxies" in line)
+    assert '"127.0.0.9"' in line
