@@ -19,7 +19,7 @@ inline constexpr std::size_t kHeadBytesMax = 64 * 1024;
 /// body, or the next requests.
 class ReceiveBuffer {
   public:
-    static constexpr std::size_t kBehind = 16 * 1024;
+    static constexpr std::size_t kBehind = 8 * 1024;
     static constexpr std::size_t kBytes = kHeadBytesMax + kBehind;
 
     ReceiveBuffer() {}  // leaves the bytes as they are
@@ -69,7 +69,7 @@ struct Buffers {
     /// The head on its way to the upstream, and when that is sent, what the upstream answers.
     std::array<char, kHeadBytesMax + 4 * 1024> upstream;
     /// A head, or a whole answer of our own, on its way to the client.
-    std::array<char, kAnswerHeadMax + 10 * 1024> answer;
+    std::array<char, kAnswerHeadMax + 14 * 1024> answer;
 };
 
 }  // namespace sluice::proxy

@@ -65,9 +65,10 @@ void Connection::serve(runtime::Time first_by) {
     Buffers buffers;
     for (;;) {
         ++requests_;
-        const After after = Exchange(context_, *this, buffers).run(first_by);
+        Exchange exchange(context_, *this, buffers);
+        const After after = exchange.run(first_by);
         if (after == After::next) {
-            first_by = runtime::now() + snapshot_->config.timeouts.keep_alive;
+            first_by = exchange.ended() + snapshot_->config.timeouts.keep_alive;
             if (!buffers.request.empty() || !rest(first_by)) continue;
             return;  // dozing: `this` is another task's now, or nobody's
         }

@@ -240,7 +240,8 @@ void Exchange::account() {
     outcome_.target = head.target;
     if (request_.complete()) outcome_.host = head.host;
     outcome_.bytes_in = request_.body_bytes();
-    outcome_.duration = runtime::now() - request_.began();
+    ended_ = runtime::now();
+    outcome_.duration = ended_ - request_.began();
     context_.telemetry.account(outcome_);
 }
 

@@ -33,6 +33,8 @@ class Exchange {
 
     /// Serves one request, which must begin by `first_by`. Parks.
     After run(runtime::Time first_by);
+    /// When the answer had been sent. REQUIRES: run() has returned After::next.
+    runtime::Time ended() const { return ended_; }
 
   private:
     After serve();
@@ -57,6 +59,7 @@ class Exchange {
 
     Incoming request_;
     telemetry::RequestOutcome outcome_;
+    runtime::Time ended_{};
 };
 
 }  // namespace sluice::proxy

@@ -86,13 +86,13 @@ Forward::Step Forward::attempt(upstream::Tried& tried, bool fresh, runtime::Time
         if (!sent.error().retryable) lease_.failed();
         return sent;
     }
-    sent_ = now;
+    now_ = sent_ = now;
     Upload upload(request_, upward, lease_.stream());
     if (!upward.done()) upload.start();
 
     http::ResponseHead head;
     Step step = receive_head(head, upload);
-    if (step) figures_.until_head = runtime::now() - request_.began();
+    if (step) figures_.until_head = now_ - request_.began();
     upload.stop();
     if (upload.failure() && upload.failure()->source == Source::client) {
         return std::unexpected(*upload.failure());
@@ -125,7 +125,6 @@ bool Forward::may_repeat() const {
 Forward::Step Forward::receive_head(http::ResponseHead& head, Upload& upload) {
     const http::HeadLimits limits{.bytes = kAnswerHeadMax, .fields = http::Fields::kMax};
     http::HeadScan scan;
-    runtime::Time now = sent_;
     for (int interims = 0;;) {
         const std::string_view received(unread().data(), unread().size());
         const auto size = http::read_response_head(received, scan, limits, request_.head().method, head);
@@ -151,9 +150,9 @@ Forward::Step Forward::receive_head(http::ResponseHead& head, Upload& upload) {
         runtime::error_code error;
         filled_ += read_watching(
             lease_.stream(), std::span(buffers_.upstream).subspan(filled_),
-            [&] { return head_deadline(upload); }, request_.stream(), now, error);
+            [&] { return head_deadline(upload); }, request_.stream(), now_, error);
         if (error) return std::unexpected(no_head(error, upload));
-        now = runtime::now();
+        now_ = runtime::now();
     }
     if (head.status == 101) {
         return std::unexpected(
@@ -190,7 +189,7 @@ Forward::Step Forward::interim(const http::ResponseHead& head) {
         http::write_response_head(head, {.minor = request_.head().minor}, buffers_.answer);
     iovec piece{const_cast<char*>(text.data()), text.size()};
     runtime::error_code error;
-    write_all(request_.stream(), {&piece, 1}, runtime::now(), how_.snapshot.config.timeouts.write, error);
+    write_all(request_.stream(), {&piece, 1}, now_, how_.snapshot.config.timeouts.write, error);
     if (error) return std::unexpected(client_gone(Stage::relay));
     return {};
 }
@@ -225,10 +224,13 @@ Forward::Step Forward::relay(const http::ResponseHead& head) {
         text = {text.data(), text.size() + data.size()};
         data = {};
     }
-    Step sent = downward.begin(text, data, runtime::now());
+    Step sent = downward.begin(text, data, now_);
     if (sent) sent = downward.pump(buffers_.upstream);
     figures_.bytes_out = body.bytes();
-    if (sent && lease_) release(head, downward.left().empty());
+    if (sent && lease_) {
+        now_ = runtime::now();
+        release(head, downward.left().empty());
+    }
     return sent;
 }
 
@@ -236,7 +238,7 @@ Forward::Step Forward::relay(const http::ResponseHead& head) {
 void Forward::release(const http::ResponseHead& head, bool nothing_behind) {
     const bool clean = nothing_behind && unread().empty() && request_.body().done() && head.keep_alive &&
                        head.framing.kind != http::Framing::Kind::until_close;
-    if (clean) lease_.keep(runtime::now());
+    if (clean) lease_.keep(now_);
 }
 
 std::string_view Forward::answer_head(const http::ResponseHead& head, Relay::Framing framing) {

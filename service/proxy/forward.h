@@ -77,6 +77,7 @@ class Forward {
     // Of the attempt under way.
     upstream::Lease lease_;
     runtime::Time sent_{};
+    runtime::Time now_{};   // as read when the last bytes came
     std::size_t read_ = 0;  // of Buffers::upstream, what was received lies in [read_, filled_)
     std::size_t filled_ = 0;
 
