@@ -260,7 +260,8 @@ bool App::wait_until_empty(runtime::Time deadline) {
 // All or nothing: what could fail is done before anything is changed.
 Problems App::reload() {
     const std::scoped_lock hold(reloading_);
-    auto loaded = runtime::blocking([this] { return config::load(path_, environment_, commands::wrong_expression); });
+    auto loaded =
+        runtime::blocking([this] { return config::load(path_, environment_, commands::wrong_expression); });
     if (!loaded) return to_lines(loaded.error());
     if (context_.draining.load()) return {"the service is draining; nothing is reloaded"};
     keep_what_stays(*loaded);
