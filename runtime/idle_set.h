@@ -57,6 +57,10 @@ class IdleSet {
         return true;
     }
 
+    bool contains(unsigned worker) const {
+        return (words_[worker / 64].load(std::memory_order_relaxed) & bit(worker)) != 0;
+    }
+
     bool any() const {
         for (const auto& w : words_) {
             if (w.load(std::memory_order_seq_cst) != 0) return true;

@@ -60,6 +60,8 @@ Counters counters(Scheduler& scheduler) {
     }
     sum.peak = std::max(state.peak.load(std::memory_order_relaxed), sum.live);
     sum.blocking_jobs = state.blocking.jobs();
+    sum.stale_workers = state.stale_workers.load(std::memory_order_relaxed);
+    sum.trimmed_stacks = state.stacks.trimmed();
     sum.stack_bytes = state.stacks.reserved();
     return sum;
 }

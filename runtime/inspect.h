@@ -34,7 +34,9 @@ struct Counters {
     std::uint64_t polls = 0;
     std::uint64_t uncaught = 0;  // exceptions that left a task
     std::uint64_t blocking_jobs = 0;
-    std::uint64_t stack_bytes = 0;  // virtual memory reserved for stacks
+    std::uint64_t stale_workers = 0;   // times that a task held its worker up for 10 ms or more
+    std::uint64_t trimmed_stacks = 0;  // times that memory of a stack was given back
+    std::uint64_t stack_bytes = 0;     // virtual memory reserved for stacks
 };
 
 // Any thread, in a task or not, while the scheduler exists.

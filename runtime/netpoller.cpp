@@ -294,15 +294,19 @@ void Netpoller::free_slot(PollSlot& slot) {
     open_slots_.fetch_sub(1, std::memory_order_relaxed);
 }
 
-void Netpoller::poll(Duration patience, Woken& woken) {
+bool Netpoller::poll(Duration patience, Woken& woken) {
+    bool interrupted = false;
     epoll_event events[kEvents];
     const int n = wait_for_events(epoll_, events, kEvents, patience);
     for (int i = 0; i < n; ++i) {
         if (PollSlot* const slot = slot_of(events[i].data.u64)) {
             slot->report(events[i].events, static_cast<std::uint32_t>(events[i].data.u64 >> kAddressBits),
                          woken);
+        } else {
+            interrupted = true;
         }
     }
+    return interrupted;
 }
 
 void Netpoller::interrupt() {

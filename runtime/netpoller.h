@@ -174,12 +174,16 @@ class Netpoller {
     PollSlot* open(int descriptor);
 
     // poll() adds what became ready to `woken`; with nothing ready it waits for at most `patience` (zero: not
-    // at all; Duration::max(): for ever). Returns early, with nothing, when woken by interrupt().
-    void poll(Duration patience, Woken& woken);
+    // at all; Duration::max(): for ever). Returns early when woken by interrupt(); true: that was so. Who is
+    // not the owner must pass it on, by another interrupt(): the owner may be about to sleep.
+    bool poll(Duration patience, Woken& woken);
 
     // interrupt() makes a poll() that waits, or else the next one, return at once. Any thread; one system
     // call.
     void interrupt();
+
+    // The epoll itself; readable when poll() would find something.
+    int descriptor() const { return epoll_; }
 
     // Descriptors registered at present.
     std::size_t open_slots() const { return open_slots_.load(std::memory_order_relaxed); }

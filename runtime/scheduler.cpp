@@ -1,10 +1,13 @@
 #include "runtime/scheduler.h"
 
 #include <algorithm>
+#include <optional>
 #include <thread>
 
 #include "runtime/check.h"
+#include "runtime/overflow.h"
 #include "runtime/scheduler_state.h"
+#include "runtime/watcher.h"
 
 namespace sluice::runtime {
 
@@ -94,6 +97,9 @@ void Scheduler::run_main(void (*call)(void*), void* f, const std::source_locatio
         state.main_ended.store(true, std::memory_order_seq_cst);
     };
     detail::start<detail::Closure<std::remove_const_t<decltype(main)>>>(this, SpawnOptions{}, where, main);
+    install_overflow_report();
+    std::optional<Watcher> watcher;
+    if (!state.options.virtual_time) watcher.emplace(*this);
     std::vector<std::jthread> threads;
     for (auto& worker : state.workers) threads.emplace_back([&worker] { worker->run(); });
     threads.clear();  // joins

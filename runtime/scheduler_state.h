@@ -81,6 +81,7 @@ struct Scheduler::State {
     std::atomic<std::uint64_t> peak{0};
     std::atomic<std::int64_t> virtual_now{0};
     std::atomic<int> holds{0};
+    std::atomic<std::uint64_t> stale_workers{0};  // how often a worker was found stale
     std::exception_ptr main_failed;  // written by main's task, read after all threads have joined
     BlockingPool blocking;           // last: its threads, which end before the rest does, touch the rest
 };

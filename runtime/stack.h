@@ -6,6 +6,7 @@
 #include <cstdint>
 #include <memory>
 #include <mutex>
+#include <span>
 #include <vector>
 
 #include "runtime/spin_lock.h"
@@ -51,6 +52,13 @@ class StackPool {
         }
     }
 
+    // trim() gives the deep ends of stacks back to the system that nobody needs: of tasks parked since
+    // `parked_before`, all below their frames; of free stacks, all but the top. True: there were deep stacks
+    // that had to be left, whose tasks run or parked later. One thread at a time. Costs a look at the page
+    // table (about 0.2 µs a stack), and for each stack that was deep a system call.
+    bool trim(Time parked_before);
+    std::uint64_t trimmed() const { return trimmed_.load(std::memory_order_relaxed); }
+
     std::size_t bytes_of(unsigned stack_class) const { return bytes_[stack_class]; }
     std::size_t reserved() const { return reserved_.load(std::memory_order_relaxed); }
 
@@ -75,6 +83,12 @@ class StackPool {
         Task* task(std::size_t index) const;
     };
 
+    // The tasks whose stacks have memory below the top.
+    std::vector<Task*> find_deep(const Slab& slab) const;
+    bool trim_slab(const Slab& slab, Time parked_before);
+    bool trim_some(std::span<Task* const> tasks, Time parked_before);
+    bool trim_one(Task& task, Time parked_before);
+
     Slab& new_slab(unsigned stack_class);
     Task* carve(unsigned stack_class, Slab& slab);
     void guard(char* page);
@@ -85,6 +99,7 @@ class StackPool {
     std::atomic<Guard> guard_;
     std::atomic<std::size_t> reserved_{0};
     std::atomic<std::size_t> mprotected_{0};
+    std::atomic<std::uint64_t> trimmed_{0};
 
     std::array<SpinLock, kStackClasses> locks_;
     std::array<TaskList, kStackClasses> free_;  // guarded by locks_

@@ -137,6 +137,7 @@ class alignas(64) Task {
     std::atomic<TaskState> state{TaskState::free};
     std::atomic<WaitReason> reason{WaitReason::none};
     std::atomic<bool> cancel_requested{false};
+    std::atomic<bool> trimming{false};  // its stack is being given back: it must not run just now
 };
 
 // TaskList: a queue of tasks, linked through Task::next. Not shared.

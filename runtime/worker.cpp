@@ -4,8 +4,11 @@
 #include <cstdio>
 #include <ctime>
 
+#include <sched.h>
+
 #include "runtime/check.h"
 #include "runtime/inspect.h"
+#include "runtime/overflow.h"
 #include "runtime/scheduler_state.h"
 
 namespace sluice::runtime {
@@ -67,13 +70,23 @@ Worker::Worker(Scheduler& scheduler, unsigned index)
 Worker::~Worker() = default;
 
 void Worker::run() {
+    const SignalStack signal_stack;
     worker_of_thread = this;
     adopt_thread(home_);
     while (Task* const task = find_work()) run_task(task);
     worker_of_thread = nullptr;
 }
 
+// With the watcher's look at the state: either it sees that the task runs, or this sees that it is at the
+// task's stack, and waits for the few microseconds that takes.
+void Worker::before_running(Task& task) {
+    task.state.store(TaskState::running, std::memory_order_relaxed);
+    light_barrier();
+    while (task.trimming.load(std::memory_order_acquire)) ::sched_yield();
+}
+
 void Worker::run_task(Task* task) {
+    before_running(*task);
     incoming_ = task;
     switch_context(home_, task->context);
     arrived();
@@ -87,6 +100,7 @@ void Worker::leave(Task* self, After after, bool last) {
     spawned_in_a_row_ = 0;
     // Straight to the next task where there is one: that spares the way over the loop's stack.
     Task* const next = --budget_ > 0 && !shuffled_ ? next_local() : nullptr;
+    if (next != nullptr) before_running(*next);
     incoming_ = next;
     switch_context(self->context, next != nullptr ? next->context : home_, last);
     here()->arrived();
@@ -103,7 +117,6 @@ void Worker::arrived() {
     }
     current_ = incoming_;
     if (current_ != nullptr) {
-        current_->state.store(TaskState::running, std::memory_order_relaxed);
         if constexpr (kForceMigration) current_->last_worker = index_;
     }
 }
@@ -146,7 +159,7 @@ void Worker::wake(Task* task) {
         shared_.workers[other]->post(task);
         return;
     }
-    Task* const former = std::exchange(next_slot_, task);
+    Task* const former = next_slot_.put(task);
     if (former != nullptr) enqueue(former);
 }
 
@@ -202,8 +215,7 @@ void Worker::take_in(Woken& woken) {
 }
 
 Task* Worker::next_local() {
-    if (next_slot_ != nullptr) {
-        Task* const task = std::exchange(next_slot_, nullptr);
+    if (Task* const task = next_slot_.take()) {
         if (in_a_row_++ < kNextSlotInARow) return task;
         enqueue(task);
     }
@@ -212,7 +224,7 @@ Task* Worker::next_local() {
 }
 
 Task* Worker::next_at_random() {
-    if (next_slot_ != nullptr) at_random_.push_back(std::exchange(next_slot_, nullptr));
+    if (Task* const task = next_slot_.take()) at_random_.push_back(task);
     while (Task* const task = ring_.pop_unshared()) at_random_.push_back(task);
     if (at_random_.empty()) return nullptr;
     std::swap(at_random_[next_random(random_) % at_random_.size()], at_random_.back());

@@ -7,6 +7,7 @@
 
 #include "runtime/context.h"
 #include "runtime/netpoller.h"
+#include "runtime/next_slot.h"
 #include "runtime/run_queue.h"
 #include "runtime/scheduler.h"
 #include "runtime/stack.h"
@@ -96,6 +97,9 @@ class alignas(64) Worker {
 
     // Any thread.
     bool has_ring_work() const { return !ring_.empty(); }
+    // For the watcher, when this worker is stuck: what its next-slot and its inbox hold.
+    Task* steal_next() { return next_slot_.steal(); }
+    Task* take_posted();
     Task* steal_into(RunQueue<Task, 256>& thief) { return ring_.steal_half(thief); }
     void post(Task* task);  // into the inbox
 
@@ -110,14 +114,13 @@ class alignas(64) Worker {
     Task* next_local();
     Task* next_at_random();
     Task* take_global();
-    Task* take_posted();
     Task* steal();
     void end_search();
 
     void rest();
     void rest_in_virtual_time();
     bool work_anywhere() const;
-    bool has_local_work() const { return next_slot_ != nullptr || !ring_.empty(); }
+    bool has_local_work() const { return !next_slot_.empty() || !ring_.empty(); }
     Duration time_to_timer(Woken& woken);
     void look_at_timers(Time now);
     void poll(Duration patience);
@@ -128,6 +131,7 @@ class alignas(64) Worker {
     void after_park_until(Task* task);
     void after_exit(Task* task);
 
+    static void before_running(Task& task);
     void run_task(Task* task);
     void push(Task* task);  // into the ring, telling nobody
     void overflow(Task* task);
@@ -153,7 +157,7 @@ class alignas(64) Worker {
     Task* incoming_ = nullptr;  // becomes current when its stack is reached
     Task* departed_ = nullptr;
     After after_ = After::park;
-    Task* next_slot_ = nullptr;
+    NextSlot<Task> next_slot_;  // the watcher steals
     int in_a_row_ = 0;
     int spawned_in_a_row_ = 0;
     int budget_ = 0;

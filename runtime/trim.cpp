@@ -1,0 +1,111 @@
+#include <algorithm>
+#include <span>
+#include <vector>
+
+#include <fcntl.h>
+#include <sys/mman.h>
+#include <unistd.h>
+
+#include "runtime/barrier.h"
+#include "runtime/sanitizer.h"
+#include "runtime/stack.h"
+
+// Giving stacks back that were used deep. How deep a stack was once, only its page table knows: it is read
+// from /proc/self/pagemap, a slab at a time. A task must not run while its stack is trimmed; the watcher and
+// the worker that is about to run it see to that with one flag and an asymmetric fence
+// (Worker::before_running()).
+namespace sluice::runtime {
+
+namespace {
+
+constexpr std::uint64_t kPresent = std::uint64_t{1} << 63;  // Documentation/admin-guide/mm/pagemap.rst
+
+// Below the frame that begin_park() notes lie those of the switch itself.
+constexpr std::size_t kSwitchBytes = kAsan || kTsan ? 8192 : 1024;
+// Less than this at the top is not worth a system call, and a free stack's next closure may be written there
+// while it is trimmed.
+constexpr std::size_t kTopBytes = std::size_t{12} << 10;
+// With the Task block and the colour above them, what is kept lies in as many pages at most.
+constexpr std::size_t kTopPages = 4;
+
+constexpr std::size_t kAtATime = 16;
+
+// For each page of the slab, whether it is in memory. Empty when the system does not say.
+std::vector<std::uint64_t> pages_of(const char* base, std::size_t bytes, std::size_t page) {
+    std::vector<std::uint64_t> pages(bytes / page);
+    const int file = ::open("/proc/self/pagemap", O_RDONLY | O_CLOEXEC);
+    if (file < 0) return {};
+    const auto offset = static_cast<off_t>(reinterpret_cast<std::uintptr_t>(base) / page * sizeof pages[0]);
+    const auto size = static_cast<ssize_t>(pages.size() * sizeof pages[0]);
+    const bool complete = ::pread(file, pages.data(), static_cast<std::size_t>(size), offset) == size;
+    ::close(file);
+    return complete ? pages : std::vector<std::uint64_t>{};
+}
+
+}  // namespace
+
+bool StackPool::trim(Time parked_before) {
+    std::vector<Slab*> slabs;
+    {
+        std::lock_guard lock(slabs_mutex_);
+        for (const auto& slab : slabs_) slabs.push_back(slab.get());
+    }
+    bool left_over = false;
+    for (const Slab* slab : slabs) left_over |= trim_slab(*slab, parked_before);
+    return left_over;
+}
+
+std::vector<Task*> StackPool::find_deep(const Slab& slab) const {
+    std::vector<Task*> deep;
+    const std::size_t carved = slab.carved.load(std::memory_order_acquire);
+    const std::size_t pages_each = slab.slot_bytes / kPage;
+    const std::size_t pages_deep = pages_each - kTopPages;
+    const auto pages = pages_of(slab.base, carved * slab.slot_bytes, kPage);
+    for (std::size_t i = 0; i < pages.size() / pages_each; ++i) {
+        const auto first = pages.begin() + static_cast<std::ptrdiff_t>(i * pages_each);
+        const bool used = std::any_of(first, first + static_cast<std::ptrdiff_t>(pages_deep),
+                                      [](std::uint64_t page) { return (page & kPresent) != 0; });
+        if (used) deep.push_back(slab.task(i));
+    }
+    return deep;
+}
+
+bool StackPool::trim_slab(const Slab& slab, Time parked_before) {
+    const std::vector<Task*> deep = find_deep(slab);
+    bool left_over = false;
+    // A fence for a few at a time, since those that are to run must wait meanwhile.
+    for (std::span<Task* const> rest = deep; !rest.empty();
+         rest = rest.subspan(std::min(kAtATime, rest.size())))
+        left_over |= trim_some(rest.first(std::min(kAtATime, rest.size())), parked_before);
+    return left_over;
+}
+
+bool StackPool::trim_some(std::span<Task* const> tasks, Time parked_before) {
+    bool left_over = false;
+    for (Task* const task : tasks) task->trimming.store(true, std::memory_order_relaxed);
+    const bool fenced = heavy_barrier();
+    for (Task* const task : tasks) {
+        if (fenced) left_over |= !trim_one(*task, parked_before);
+        task->trimming.store(false, std::memory_order_release);
+    }
+    return left_over;
+}
+
+// False: not now, it runs or has parked just lately.
+bool StackPool::trim_one(Task& task, Time parked_before) {
+    const TaskState state = task.state.load(std::memory_order_acquire);
+    std::size_t kept = kTopBytes;
+    if (state != TaskState::free) {
+        const Time since{Duration(task.since.load(std::memory_order_relaxed))};
+        if (state != TaskState::parked || since > parked_before) return false;
+        kept = task.parked_bytes.load(std::memory_order_relaxed) + kSwitchBytes;
+    }
+    auto* const bottom = static_cast<char*>(task.stack_bottom);
+    auto* const top =
+        reinterpret_cast<char*>((reinterpret_cast<std::uintptr_t>(&task) - kept) / kPage * kPage);
+    if (top > bottom && ::madvise(bottom, static_cast<std::size_t>(top - bottom), MADV_DONTNEED) == 0)
+        trimmed_.fetch_add(1, std::memory_order_relaxed);
+    return true;
+}
+
+}  // namespace sluice::runtime

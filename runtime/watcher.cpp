@@ -1,0 +1,137 @@
+#include "runtime/watcher.h"
+
+#include <algorithm>
+#include <ctime>
+
+#include <sys/epoll.h>
+#include <sys/eventfd.h>
+#include <unistd.h>
+
+#include "runtime/scheduler_state.h"
+
+namespace sluice::runtime {
+
+namespace {
+
+using namespace std::chrono_literals;
+
+constexpr Duration kTick = 10ms;
+constexpr Duration kQuietTick = 250ms;
+constexpr Duration kStacksEvery = 1s;
+constexpr int kStacksShare =
+    5;  // looking at stacks, and giving them back, takes a fifth of a processor at most
+
+Time steady_now() {
+    return std::chrono::time_point_cast<Duration>(std::chrono::steady_clock::now());
+}
+
+// What this thread has worked so far.
+Duration own_time() {
+    timespec time{};
+    ::clock_gettime(CLOCK_THREAD_CPUTIME_ID, &time);
+    return std::chrono::seconds(time.tv_sec) + Duration(time.tv_nsec);
+}
+
+}  // namespace
+
+Watcher::Watcher(Scheduler& scheduler)
+    : scheduler_(scheduler),
+      shared_(scheduler.state()),
+      epoll_(::epoll_create1(EPOLL_CLOEXEC)),
+      stop_(::eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK)),
+      seen_(shared_.workers.size()),
+      stacks_again_(steady_now() + kStacksEvery) {
+    for (Seen& seen : seen_) seen.since = steady_now();
+    epoll_event event{.events = EPOLLIN, .data = {.u64 = 0}};
+    ::epoll_ctl(epoll_, EPOLL_CTL_ADD, stop_, &event);
+    thread_ = std::thread([this] { run(); });
+}
+
+Watcher::~Watcher() {
+    stopping_.store(true, std::memory_order_release);
+    const std::uint64_t one = 1;
+    [[maybe_unused]] const ssize_t n = ::write(stop_, &one, sizeof one);
+    thread_.join();
+    ::close(stop_);
+    ::close(epoll_);
+}
+
+void Watcher::run() {
+    while (!stopping_.load(std::memory_order_acquire)) {
+        const Time now = steady_now();
+        const bool busy = look_at_workers(now);
+        look_at_stacks(now);
+        // Without descriptors to spare there is no epoll, and this is a plain pause.
+        epoll_event event{};
+        const Duration pause = patience(busy, now);
+        if (::epoll_wait(epoll_, &event, 1, static_cast<int>((pause + 999us) / 1ms)) < 0 && epoll_ < 0)
+            std::this_thread::sleep_for(pause);
+    }
+}
+
+bool Watcher::look_at_workers(Time now) {
+    bool busy = false;
+    if (shared_.stopping.load(std::memory_order_acquire)) return busy;  // the workers have left, not stuck
+    for (unsigned i = 0; i < seen_.size(); ++i) {
+        const bool idle = shared_.idle.contains(i);
+        busy |= !idle;
+        judge(i, idle, now);
+        if (seen_[i].stale) stand_in(i, now);
+    }
+    return busy;
+}
+
+void Watcher::judge(unsigned worker, bool idle, Time now) {
+    Seen& seen = seen_[worker];
+    const std::uint64_t switches = shared_.workers[worker]->stats.switches.get();
+    if (idle || switches != seen.switches) {
+        if (seen.stale)
+            ::epoll_ctl(epoll_, EPOLL_CTL_DEL, shared_.workers[worker]->poller().descriptor(), nullptr);
+        seen = {.switches = switches, .since = now, .stale = false};
+        return;
+    }
+    // Nobody else could do its work.
+    if (seen.stale || seen_.size() == 1 || now - seen.since < kStaleAfter) return;
+    seen.stale = true;
+    shared_.stale_workers.fetch_add(1, std::memory_order_relaxed);
+    epoll_event event{.events = EPOLLIN, .data = {.u64 = worker + 1}};
+    ::epoll_ctl(epoll_, EPOLL_CTL_ADD, shared_.workers[worker]->poller().descriptor(), &event);
+}
+
+void Watcher::stand_in(unsigned index, Time now) {
+    Worker& worker = *shared_.workers[index];
+    Woken woken;
+    if (worker.timers().due(now)) worker.timers().fire_due(now, woken);
+    if (worker.poller().poll(Duration::zero(), woken)) worker.poller().interrupt();  // it was not for us
+    if (!woken.empty()) deliver(scheduler_, woken);
+    TaskList tasks;
+    if (Task* const task = worker.steal_next()) tasks.push(task);
+    while (Task* const task = worker.take_posted()) tasks.push(task);
+    if (!tasks.empty()) {
+        shared_.inject(std::move(tasks));
+    } else if (worker.has_ring_work()) {
+        shared_.work_published(false);
+    }
+}
+
+void Watcher::look_at_stacks(Time now) {
+    if (now < stacks_again_) return;
+    std::uint64_t switches = 0;
+    for (const auto& worker : shared_.workers) switches += worker->stats.switches.get();
+    if (switches == switches_at_stacks_ && !stacks_left_over_) return;
+    switches_at_stacks_ = switches;
+    const Duration before = own_time();
+    stacks_left_over_ = shared_.stacks.trim(now - kParkedAfter);
+    stacks_again_ = now + std::max<Duration>(kStacksEvery, (own_time() - before) * kStacksShare);
+}
+
+Duration Watcher::patience(bool busy, Time now) const {
+    Duration pause = busy ? kTick : kQuietTick;
+    for (unsigned i = 0; i < seen_.size(); ++i) {
+        if (!seen_[i].stale) continue;
+        pause = std::min(pause, std::max(shared_.workers[i]->timers().next() - now, Duration::zero()));
+    }
+    return pause;
+}
+
+}  // namespace sluice::runtime

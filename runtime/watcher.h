@@ -1,0 +1,64 @@
+#pragma once
+
+#include <atomic>
+#include <cstdint>
+#include <thread>
+#include <vector>
+
+#include "runtime/scheduler.h"
+#include "runtime/time.h"
+
+namespace sluice::runtime {
+
+// Watcher: a thread beside the workers of one run(), which does what they cannot do for themselves:
+//
+// - A worker that has not left its task for kStaleAfter is stale: held up by a long loop or a call that
+// blocks.
+//   What is in its next-slot goes to the others (its ring they steal anyway), and the watcher serves its
+//   timers and sockets until it comes back.
+// - Stacks that were used deep and are not any more, of tasks parked for kParkedAfter and of the pool, are
+//   given back to the system but for their tops.
+//
+// Looks every 10 ms while a worker is busy, four times a second while none is: a worker that gets stuck just
+// then is seen that much later. Not in virtual time.
+class Watcher {
+  public:
+    static constexpr Duration kStaleAfter = std::chrono::milliseconds(10);
+    static constexpr Duration kParkedAfter = std::chrono::seconds(1);
+
+    explicit Watcher(Scheduler& scheduler);
+    // Waits for the thread to end.
+    ~Watcher();
+    Watcher(const Watcher&) = delete;
+    Watcher& operator=(const Watcher&) = delete;
+
+  private:
+    struct Seen {
+        std::uint64_t switches = 0;
+        Time since{};
+        bool stale = false;
+    };
+
+    void run();
+    bool look_at_workers(Time now);
+    void judge(unsigned worker, bool idle, Time now);
+    void stand_in(unsigned worker, Time now);
+    void look_at_stacks(Time now);
+    Duration patience(bool busy, Time now) const;
+
+    Scheduler& scheduler_;
+    Scheduler::State& shared_;
+    int epoll_ = -1;  // of the stale workers' epolls
+    int stop_ = -1;
+    std::atomic<bool> stopping_{false};
+
+    // The thread's.
+    std::vector<Seen> seen_;
+    Time stacks_again_{};
+    std::uint64_t switches_at_stacks_ = ~std::uint64_t{0};
+    bool stacks_left_over_ = false;
+
+    std::thread thread_;
+};
+
+}  // namespace sluice::runtime
