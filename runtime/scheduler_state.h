@@ -83,7 +83,9 @@ struct Scheduler::State {
     std::atomic<int> holds{0};
     std::atomic<std::uint64_t> stale_workers{0};  // how often a worker was found stale
     std::exception_ptr main_failed;  // written by main's task, read after all threads have joined
-    BlockingPool blocking;           // last: its threads, which end before the rest does, touch the rest
+    std::once_flag asio_once;
+    std::shared_ptr<void> asio;  // asio.h's context: its threads end before all above
+    BlockingPool blocking;       // last: its threads, which end before the rest does, touch the rest
 };
 
 }  // namespace sluice::runtime
