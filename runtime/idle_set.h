@@ -6,6 +6,8 @@
 #include <cstdint>
 #include <optional>
 
+#include "runtime/atomics.h"
+
 namespace sluice::runtime {
 
 // IdleSet: which workers sleep, and how many look for work. Together they decide whether new work wakes
@@ -21,7 +23,11 @@ namespace sluice::runtime {
 //
 // Whichever comes second sees the other. A claimed worker counts as searching from the claim on, so that a
 // burst of work wakes one worker, and that one, when it was the last searcher and found something, the next.
-class IdleSet {
+template <class Atomics>
+class BasicIdleSet {
+    template <class T>
+    using Atomic = typename Atomics::template Atomic<T>;
+
   public:
     static constexpr unsigned kMax = 256;
 
@@ -48,6 +54,15 @@ class IdleSet {
             }
         }
         return std::nullopt;
+    }
+
+    // to_wake() is the publisher's steps 2 and 3: whom to wake after work was made visible. A worker that
+    // publishes leaves it to those who search already; who is none does not, since they may have looked at
+    // everything but this.
+    std::optional<unsigned> to_wake(bool by_worker) {
+        Atomics::full_fence();
+        if (!any() || (by_worker && searching() != 0)) return std::nullopt;
+        return claim();
     }
 
     // claim_this() is claim() of one particular worker. False when it is not idle.
@@ -89,10 +104,12 @@ class IdleSet {
 
   private:
     static std::uint64_t bit(unsigned worker) { return std::uint64_t{1} << (worker % 64); }
-    std::atomic<std::uint64_t>& word(unsigned worker) { return words_[worker / 64]; }
+    Atomic<std::uint64_t>& word(unsigned worker) { return words_[worker / 64]; }
 
-    alignas(64) std::array<std::atomic<std::uint64_t>, kMax / 64> words_{};
-    alignas(64) std::atomic<unsigned> searching_{0};
+    alignas(64) std::array<Atomic<std::uint64_t>, kMax / 64> words_{};
+    alignas(64) Atomic<unsigned> searching_{0};
 };
+
+using IdleSet = BasicIdleSet<StdAtomics>;
 
 }  // namespace sluice::runtime

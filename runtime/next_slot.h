@@ -1,8 +1,6 @@
 #pragma once
 
-#include <atomic>
-
-#include "runtime/barrier.h"
+#include "runtime/atomics.h"
 
 namespace sluice::runtime {
 
@@ -17,8 +15,11 @@ namespace sluice::runtime {
 //   4. takes or puts; at it = false             4. takes; thief = false
 //
 // Whichever comes second sees the other.
-template <class T>
+template <class T, class Atomics = StdAtomics>
 class NextSlot {
+    template <class V>
+    using Atomic = typename Atomics::template Atomic<V>;
+
   public:
     // put() returns what was there before.
     T* put(T* item) {
@@ -41,7 +42,7 @@ class NextSlot {
         if (item_.load(std::memory_order_relaxed) == nullptr) return nullptr;
         if (thief_.exchange(true, std::memory_order_acquire)) return nullptr;
         T* stolen = nullptr;
-        if (heavy_barrier() && !owner_at_it_.load(std::memory_order_acquire)) {
+        if (Atomics::heavy_barrier() && !owner_at_it_.load(std::memory_order_acquire)) {
             stolen = item_.load(std::memory_order_acquire);
             item_.store(nullptr, std::memory_order_relaxed);
         }
@@ -52,15 +53,14 @@ class NextSlot {
   private:
     void enter() {
         owner_at_it_.store(true, std::memory_order_relaxed);
-        light_barrier();
-        while (thief_.load(std::memory_order_acquire)) {
-        }
+        Atomics::light_barrier();
+        while (thief_.load(std::memory_order_acquire)) Atomics::pause();
     }
     void leave() { owner_at_it_.store(false, std::memory_order_release); }
 
-    std::atomic<T*> item_{nullptr};
-    std::atomic<bool> owner_at_it_{false};
-    std::atomic<bool> thief_{false};
+    Atomic<T*> item_{nullptr};
+    Atomic<bool> owner_at_it_{false};
+    Atomic<bool> thief_{false};
 };
 
 }  // namespace sluice::runtime

@@ -4,6 +4,8 @@
 #include <atomic>
 #include <cstdint>
 
+#include "runtime/atomics.h"
+
 namespace sluice::runtime {
 
 // RunQueue: a worker's ring of runnable items. push(), pop() and spill_half() are the owner's; steal_half()
@@ -13,8 +15,10 @@ namespace sluice::runtime {
 // half of the items first and then claims them all by moving head_: had the owner taken any meanwhile, the
 // swap fails and the copies are dropped. The counters run on and wrap; only their difference and low bits
 // matter.
-template <class T, std::uint32_t kCapacity = 256>
+template <class T, std::uint32_t kCapacity = 256, class Atomics = StdAtomics>
 class RunQueue {
+    template <class V>
+    using Atomic = typename Atomics::template Atomic<V>;
     static_assert((kCapacity & (kCapacity - 1)) == 0, "a power of two");
 
   public:
@@ -98,11 +102,11 @@ class RunQueue {
     }
 
   private:
-    std::atomic<T*>& slot(std::uint32_t index) { return slots_[index & (kCapacity - 1)]; }
+    Atomic<T*>& slot(std::uint32_t index) { return slots_[index & (kCapacity - 1)]; }
 
-    alignas(64) std::atomic<std::uint32_t> head_{0};
-    alignas(64) std::atomic<std::uint32_t> tail_{0};
-    std::array<std::atomic<T*>, kCapacity> slots_{};
+    alignas(64) Atomic<std::uint32_t> head_{0};
+    alignas(64) Atomic<std::uint32_t> tail_{0};
+    std::array<Atomic<T*>, kCapacity> slots_{};
 };
 
 }  // namespace sluice::runtime

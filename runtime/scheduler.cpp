@@ -34,9 +34,7 @@ void Scheduler::State::inject(TaskList&& tasks) {
 }
 
 void Scheduler::State::work_published(bool by_worker) {
-    std::atomic_thread_fence(std::memory_order_seq_cst);  // pairs with IdleSet::add(); see there
-    if (!idle.any() || (by_worker && idle.searching() != 0)) return;
-    if (const auto worker = idle.claim()) interrupt(*worker);
+    if (const auto worker = idle.to_wake(by_worker)) interrupt(*worker);
 }
 
 void Scheduler::State::interrupt(unsigned worker) {

@@ -4,6 +4,7 @@
 #include <cstddef>
 #include <cstdint>
 
+#include "runtime/atomics.h"
 #include "runtime/context.h"
 #include "runtime/time.h"
 #include "runtime/wait_reason.h"
@@ -48,7 +49,8 @@ using Ticket = std::uint64_t;
 // WaitWord: ticket, outcome and cancellation of a task's present wait in one atomic word. open() and the
 // reads by the owner are plain; every transition out of `waiting` is a compare-and-swap that exactly one
 // party wins.
-class WaitWord {
+template <class Atomics>
+class BasicWaitWord {
   public:
     // open() starts a wait. Owner only, with no wait open.
     Ticket open() {
@@ -104,8 +106,10 @@ class WaitWord {
         return word >> kTicketShift == ticket && (word & kOutcome) == 0;
     }
 
-    std::atomic<std::uint64_t> word_{0};
+    typename Atomics::template Atomic<std::uint64_t> word_{0};
 };
+
+using WaitWord = BasicWaitWord<StdAtomics>;
 
 // The block of a task, at the top of its stack. Constructed once for each stack and then reused, so that a
 // stale pointer to it reads a live object. Fields below `shared` may be read by any thread.
