@@ -52,17 +52,37 @@ TEST_P(AsioTest, ATaskWaitsForATimer) {
     });
 }
 
+// Waits for `timer`, and tells when the wait has begun: only from then on cancel() finds it.
+void wait_for(asio::steady_timer& timer, std::atomic<bool>& begun, UseTask token) {
+    asio::async_initiate<UseTask, void(error_code)>(
+        [&](auto handler) {
+            timer.async_wait(std::move(handler));
+            begun.store(true);
+        },
+        token);
+}
+
 TEST_P(AsioTest, ACancelledTimerEndsTheWaitWithItsError) {
     run([] {
-        asio::steady_timer timer(Executor(), 1h);
-        go([&] { timer.cancel(); });
-        error_code error;
-        timer.async_wait(use_task[error]);
-        EXPECT_EQ(error, asio::error::operation_aborted);
-
-        asio::steady_timer another(Executor(), 1h);
-        go([&] { another.cancel(); });
-        EXPECT_THROW(another.async_wait(use_task), boost::system::system_error);
+        for (const bool throws : {false, true}) {
+            asio::steady_timer timer(Executor(), 1h);
+            std::atomic<bool> begun{false};
+            WaitGroup canceller;
+            canceller.add();
+            go([&] {
+                while (!begun.load()) this_task::yield();
+                timer.cancel();
+                canceller.done();
+            });
+            error_code error;
+            if (throws) {
+                EXPECT_THROW(wait_for(timer, begun, use_task), boost::system::system_error);
+            } else {
+                wait_for(timer, begun, use_task[error]);
+                EXPECT_EQ(error, asio::error::operation_aborted);
+            }
+            canceller.wait();
+        }
     });
 }
 
