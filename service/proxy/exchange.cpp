@@ -37,10 +37,13 @@ telemetry::Verdict name_of(policy::Verdict::Kind kind) {
     return telemetry::Verdict::none;
 }
 
-/// A path without the prefix that its route strips. What is left may be empty: write_head puts the `/` before
-/// it.
+/// A path without the prefix that its route strips, if that is whole segments of it: /api is none of /apiary.
+/// What is left may be empty: write_head puts the `/` before it.
 std::string_view stripped(std::string_view origin, std::string_view prefix) {
-    return origin.starts_with(prefix) ? origin.substr(prefix.size()) : origin;
+    if (!origin.starts_with(prefix)) return origin;
+    const std::string_view rest = origin.substr(prefix.size());
+    const bool whole = rest.empty() || rest.front() == '/' || rest.front() == '?' || prefix.ends_with('/');
+    return whole ? rest : origin;
 }
 
 }  // namespace

@@ -110,7 +110,7 @@ def test_allowed_and_limited_are_all_requests_that_were_judged(pair):
     client = proxy.client()
     for _ in range(12):
         client.get()
-    requests = proxy.sluice.stats()["requests"]
+    requests = proxy.sluice.settled()["requests"]
     assert (requests["total"], requests["allowed"], requests["limited"]) == (12, 5, 7)
 
 
@@ -141,7 +141,7 @@ def test_failures_of_a_server_are_counted(pair, closing):
     refusing = closing(Refusing())
     proxy = pair(app={"servers": [refusing.address]})
     assert [proxy.client().get().status for _ in range(3)] == [502] * 3
-    stats = proxy.sluice.stats()
+    stats = proxy.sluice.settled()
     server, = stats["upstreams"][0]["servers"]
     assert server["address"] == refusing.address and server["failures"] >= 3 and server["in_flight"] == 0
     assert stats["requests"]["by_status"] == {"502": 3}
@@ -156,7 +156,7 @@ def test_the_latency_is_the_upstreams(pair):
     proxy = pair(script)
     client = proxy.client()
     assert [client.get().status for _ in range(4)] == [200] * 4
-    latency = proxy.sluice.stats()["latency_seconds"]
+    latency = proxy.sluice.settled()["latency_seconds"]
     assert 0.18 < latency["p50"] < 1 and 0.18 < latency["p999"] < 2
 
 
@@ -211,6 +211,7 @@ def test_metrics_add_up(pair):
     client = proxy.client()
     for _ in range(8):
         client.get()
+    proxy.sluice.settled()
     text = proxy.sluice.metrics()
     samples, types = parse_metrics(text)
     escaped = 'odd \\"name\\"\\\\'
