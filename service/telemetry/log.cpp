@@ -134,6 +134,8 @@ struct Log::Impl {
           format(options.format) {
         logger->set_level(to_spdlog(options.level));
     }
+    // The thread first: it writes what is queued and is joined, before the sink that it writes to goes.
+    ~Impl() { thread.reset(); }
 
     std::shared_ptr<spdlog::details::thread_pool> thread;
     std::shared_ptr<spdlog::async_logger> logger;
