@@ -51,6 +51,8 @@ bool is_framing(std::string_view name) {
                        [&](std::string_view other) { return same_ignoring_case(name, other); });
 }
 
+constexpr std::size_t kRespondHeadersMax = 8 * 1024;  // what the service has room for behind its own fields
+
 void read_respond_fields(Reader& reader, const Value& value,
                          std::vector<std::pair<std::string, std::string>>& out) {
     read_fields(reader, value, out);
@@ -65,7 +67,12 @@ void read_respond_fields(Reader& reader, const Value& value,
 void read(Reader& reader, const Value& value, Respond& out) {
     Object object(reader, value);
     object.field("status", out.status, between(200, 599));
-    object.with("headers", [&](Reader& r, const Value& v) { read_respond_fields(r, v, out.headers); });
+    object.with("headers", [&](Reader& r, const Value& v) {
+        read_respond_fields(r, v, out.headers);
+        std::size_t bytes = 0;
+        for (const auto& [name, text] : out.headers) bytes += name.size() + text.size() + 4;
+        if (bytes > kRespondHeadersMax) r.complain(v, "the headers are longer than 8KiB in all");
+    });
     object.field("body", out.body, [&](const std::string& body) -> Complaint {
         if (body.empty() || (out.status != 204 && out.status != 304)) return std::nullopt;
         return "an answer with the status " + std::to_string(out.status) + " has no body";

@@ -208,7 +208,8 @@ bool TcpStream::has_unread_event() const {
 
 bool TcpStream::doze(Dormant& dormant, Time deadline) {
     if (slot_ == nullptr || reading_ == Supply::certain) return false;
-    if (reading_ == Supply::maybe && peek()) return false;
+    // An event may also be a late one, of bytes that were read already: then this would doze in vain.
+    if ((reading_ == Supply::maybe || slot_->ready(Half::read)) && peek()) return false;
     // From a successful doze on, the stream belongs to the one who is woken: it is changed before.
     const Supply before = std::exchange(reading_, Supply::maybe);
     if (slot_->doze(dormant, deadline)) return true;
@@ -237,10 +238,14 @@ void TcpStream::close() {
     descriptor_ = -1;
 }
 
-void TcpStream::reset() {
+void TcpStream::reset_on_close() {
     if (slot_ == nullptr) return;
     const linger at_once{.l_onoff = 1, .l_linger = 0};
     ::setsockopt(descriptor_, SOL_SOCKET, SO_LINGER, &at_once, sizeof at_once);
+}
+
+void TcpStream::reset() {
+    reset_on_close();
     close();
 }
 

@@ -115,6 +115,8 @@ class TcpStream {
     // shutdown_send() ends our direction: the peer reads the end of the stream.
     void shutdown_send(error_code& error);
     void close();
+    // reset_on_close() makes the close() to come a TCP reset.
+    void reset_on_close();
     // reset() closes with a TCP reset: the peer sees an error, and bytes not yet sent are dropped.
     void reset();
 

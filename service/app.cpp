@@ -176,8 +176,11 @@ template <class Body>
 void App::background(Body body) {
     background_.add();
     runtime::go([this, body] {
+        struct Done {
+            runtime::WaitGroup& group;
+            ~Done() { group.done(); }
+        } done{background_};  // also when an exception ends it
         body();
-        background_.done();
     });
 }
 
@@ -234,8 +237,11 @@ void App::drain() {
     const auto snapshot = snapshots_.current();
     telemetry_.log.info("draining", {{"connections", registry_.open()}});
     const runtime::Time deadline = runtime::now() + snapshot->config.timeouts.drain;
-    context_.draining.store(true);
-    front_.close();
+    {
+        const std::scoped_lock hold(reloading_);  // a reload under way might open what is closed here
+        context_.draining.store(true);
+        front_.close();
+    }
     registry_.each([](proxy::Registered& each) { static_cast<proxy::Connection&>(each).rouse(); });
     ready_.store(false, std::memory_order_release);
     if (wait_until_empty(deadline)) return;

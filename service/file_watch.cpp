@@ -62,7 +62,7 @@ FileWatch::Mark FileWatch::look() const {
 
 bool FileWatch::wait() {
     runtime::PollSlot* const slot = runtime::PollSlot::open(descriptor_);
-    if (slot == nullptr) fail("epoll_ctl");
+    if (slot == nullptr) return false;
     {
         const std::scoped_lock hold(lock_);
         slot_ = slot;

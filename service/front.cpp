@@ -34,7 +34,8 @@ std::expected<void, std::string> Front::prepare(const std::vector<config::Listen
     prepared_.clear();
     wanted_ = wanted;
     for (const config::Listen& listen : wanted) {
-        if (std::ranges::any_of(open_, [&](const auto& known) { return known->settings() == listen; }))
+        if (std::ranges::any_of(
+                open_, [&](const auto& known) { return known->settings()->address == listen.address; }))
             continue;
         auto socket = open_socket(listen.address);
         if (!socket) {
@@ -48,9 +49,14 @@ std::expected<void, std::string> Front::prepare(const std::vector<config::Listen
 
 void Front::commit() {
     std::erase_if(open_, [this](const auto& listener) {
-        const bool stays = std::ranges::find(wanted_, listener->settings()) != wanted_.end();
-        if (!stays) listener->close();
-        return !stays;
+        const auto wanted =
+            std::ranges::find(wanted_, listener->settings()->address, &config::Listen::address);
+        if (wanted == wanted_.end()) {
+            listener->close();
+            return true;
+        }
+        listener->set_settings(*wanted);
+        return false;
     });
     for (auto& listener : prepared_) {
         tasks_.add();

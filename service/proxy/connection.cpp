@@ -74,7 +74,7 @@ void Connection::serve(runtime::Time first_by) {
         }
         if (after == After::linger) linger(kLingerBytes, kLinger);
         if (after == After::cut_short) linger(kLingerBytesMalformed, kLingerMalformed);
-        if (after == After::reset) stream_.reset();
+        if (after == After::reset) stream_.reset_on_close();  // by the destructor, out of the registry
         delete this;
         return;
     }

@@ -129,9 +129,13 @@ After Exchange::forward(const policy::Request& request, const policy::Client& cl
     if (done) {
         account();
         if (forward.keeps_client()) return After::next;
-        return request_.body().done() ? After::close : After::linger;
+        return request_.body().done() ? last_answer() : After::linger;
     }
-    if (!forward.begun() && done.error().status != 0) return refuse(done.error());
+    if (!forward.begun() && done.error().status != 0) {
+        std::array<char, policy::kRateFieldsRoom> fields;
+        return refuse(done.error(),
+                      policy::write_rate_fields(verdict, snapshot_.config.response.headers, fields));
+    }
     outcome_.client_aborted = done.error().source == Source::client;
     account();
     return outcome_.client_aborted ? After::close : After::reset;
@@ -207,9 +211,11 @@ After Exchange::refuse(const Failure& failure, std::string_view extra) {
     const bool well_formed = failure.stage != Stage::read_head && failure.stage != Stage::read_body;
     const bool keep = well_formed && failure.status != 503 && may_keep();
     const DateNow date;
-    if (failure.status == 503) extra = "Retry-After: 1\r\n";
+    http::Writer fields(buffers_.upstream);
+    fields << extra;
+    if (failure.status == 503) fields << "Retry-After: 1\r\n";
     const http::Reply reply{.status = failure.status,
-                            .extra = extra,
+                            .extra = fields.text(),
                             .date = date.text(),
                             .keep_alive = keep,
                             .minor = request_.complete() ? request_.head().minor : 1,
@@ -224,6 +230,10 @@ bool Exchange::may_keep() const {
 }
 
 After Exchange::send(std::string_view head, std::string_view body, bool keep) {
+    if (head.empty()) {  // larger than any buffer; nothing of it can be sent
+        account();
+        return After::reset;
+    }
     std::array<iovec, 2> pieces{
         {{const_cast<char*>(head.data()), head.size()}, {const_cast<char*>(body.data()), body.size()}}};
     runtime::error_code error;
@@ -233,8 +243,14 @@ After Exchange::send(std::string_view head, std::string_view body, bool keep) {
     account();
     if (error) return After::close;
     const bool whole = request_.complete() && request_.body().done();
-    if (!keep) return whole ? After::close : After::linger;
+    if (!keep) return whole ? last_answer() : After::linger;
     return whole || request_.drain(snapshot_.config.timeouts.body) ? After::next : After::linger;
+}
+
+// It is we who end the connection, though the client has sent more already: closing at once would be a reset.
+After Exchange::last_answer() const {
+    const bool more = !buffers_.request.empty() || client_.stream().has_unread_event();
+    return request_.head().keep_alive && more ? After::linger : After::close;
 }
 
 void Exchange::account() {

@@ -48,6 +48,7 @@ class Exchange {
     After refuse(const Failure& failure, std::string_view extra = {});
     After send(std::string_view head, std::string_view body, bool keep);
     bool may_keep() const;
+    After last_answer() const;
     void warn_about_ignored_fields();
     void account();
 

@@ -81,7 +81,14 @@ Forward::Step Forward::attempt(upstream::Tried& tried, bool fresh, runtime::Time
     const config::Upstream& settings = how_.upstream.settings();
     Relay upward({request_.stream(), Source::client, how_.snapshot.config.timeouts.body}, request_.body(),
                  {lease_.stream(), Source::upstream, settings.stall_timeout}, request_.head().framing.kind);
-    if (auto sent = upward.begin(write_head(lease_.server()), request_.first(), now); !sent) {
+    const std::string_view text = write_head(lease_.server());
+    if (text.empty()) {
+        return std::unexpected(Failure{.stage = Stage::send,
+                                       .source = Source::client,
+                                       .status = 431,
+                                       .reason = "with what is added, the head is too long to be forwarded"});
+    }
+    if (auto sent = upward.begin(text, request_.first(), now); !sent) {
         sent.error().retryable = sent.error().retryable && may_repeat();
         if (!sent.error().retryable) lease_.failed();
         return sent;
@@ -94,6 +101,7 @@ Forward::Step Forward::attempt(upstream::Tried& tried, bool fresh, runtime::Time
     Step step = receive_head(head, upload);
     if (step) figures_.until_head = now_ - request_.began();
     upload.stop();
+    sent_whole_ = upward.done();
     if (upload.failure() && upload.failure()->source == Source::client) {
         return std::unexpected(*upload.failure());
     }
@@ -171,7 +179,11 @@ runtime::Time Forward::head_deadline(const Upload& upload) const {
 
 Failure Forward::no_head(const runtime::error_code& error, const Upload& upload) const {
     if (error == boost::asio::error::connection_aborted) return client_gone(Stage::response_head);
-    if (upload.ended() && upload.failure()) return *upload.failure();
+    if (upload.ended() && upload.failure()) {
+        Failure failure = *upload.failure();
+        failure.retryable = false;  // what was sent of the body is here no more
+        return failure;
+    }
     if (error == boost::asio::error::timed_out) {
         return failed(Stage::response_head, 504, UpstreamFailure::response_timeout,
                       "the upstream did not answer within response_timeout");
@@ -236,7 +248,7 @@ Forward::Step Forward::relay(const http::ResponseHead& head) {
 
 // Whatever lies behind the answer belongs to nobody: the connection is no place for another request then.
 void Forward::release(const http::ResponseHead& head, bool nothing_behind) {
-    const bool clean = nothing_behind && unread().empty() && request_.body().done() && head.keep_alive &&
+    const bool clean = nothing_behind && unread().empty() && sent_whole_ && head.keep_alive &&
                        head.framing.kind != http::Framing::Kind::until_close;
     if (clean) lease_.keep(now_);
 }

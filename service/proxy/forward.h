@@ -76,6 +76,7 @@ class Forward {
 
     // Of the attempt under way.
     upstream::Lease lease_;
+    bool sent_whole_ = false;  // all of the request, not only read from the client
     runtime::Time sent_{};
     runtime::Time now_{};   // as read when the last bytes came
     std::size_t read_ = 0;  // of Buffers::upstream, what was received lies in [read_, filled_)

@@ -15,7 +15,7 @@ void Listener::run() {
     while (auto stream = socket_.accept(peer)) {
         const auto snapshot = context_.snapshots.current();
         if (context_.registry.admit(snapshot->config.max.connections)) {
-            Connection::start(context_, settings_, std::move(*stream), peer, snapshot->config.timeouts.head);
+            Connection::start(context_, settings(), std::move(*stream), peer, snapshot->config.timeouts.head);
         } else {
             turn_away(std::move(*stream));
         }

@@ -38,7 +38,7 @@ void Upload::run() {
         stopped = stopped_;
     }
     if (!sent && !stopped) note(sent.error());
-    if (relay_.done()) request_.leave(relay_.left());
+    if (request_.body().done()) request_.leave(relay_.left());  // whether the last of it was sent or not
     ended_.store(runtime::now().time_since_epoch().count(), std::memory_order_release);
     done_.release();
 }

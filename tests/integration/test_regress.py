@@ -1,0 +1,95 @@
+"""Bugs that were, each as the story of how it came about."""
+
+import threading
+
+from support.client import expect_problem, get
+from support.ports import free_port
+from support.upstream import response, serve
+from support.wait import wait_until
+
+KIB, MIB = 1 << 10, 1 << 20
+OK = response(body=b"ok")
+
+
+def test_a_body_that_was_read_but_not_sent_does_not_leave_its_connection_clean(pair):
+    """The answer comes before the upstream has taken the body: what is missing of that must not be made up by the next
+    client's request. The sizes go past the point where the sockets' buffers are full."""
+
+    def script(connection):
+        while head := connection.read_head():
+            if head.method == "POST":
+                connection.send(response(401, b"no"))
+                connection.read_body(head)
+            else:
+                connection.send(OK)
+
+    proxy = pair(script)
+    sizes = range(3 * MIB, 5 * MIB, 37 * KIB)
+    for size in sizes:
+        client = proxy.client()
+        client.send_while_open(get("/post", method="POST", body=b"x" * size))
+        assert client.read().status == 401
+        client.close()
+        with proxy.sluice.client() as other:
+            assert other.get("/other").status == 200
+    assert [request.target for request in proxy.upstream.requests].count("/other") == len(sizes)
+
+
+def test_a_head_that_grows_beyond_the_buffer_is_refused(pair):
+    """The authority is written twice. Nothing may be sent then, least of all the body in the place of the head."""
+    proxy = pair(max={"head": "64KiB"})
+    inner = b"GET /admin HTTP/1.1\r\nHost: evil.example\r\n\r\n"
+    client = proxy.client()
+    client.send_while_open(b"POST /x HTTP/1.1\r\nHost: " + b"a" * 36000 + b"\r\nContent-Length: %d\r\n\r\n" % len(inner) + inner)
+    expect_problem(client.read(), 431)
+    proxy.finish()
+    proxy.upstream.settle()
+    assert b"/admin" not in proxy.upstream.received
+
+
+def test_a_listener_may_get_a_name_by_a_reload(pair):
+    proxy = pair()
+    address = proxy.sluice.config["listen"]
+    client = proxy.client()
+    assert client.get().status == 200
+    routes = [{"match": {"listener": "public"}, "respond": {"status": 418}}, {"upstream": "default"}]
+    proxy.sluice.reload({"upstreams": {"default": {"servers": [proxy.upstream.address]}}, "routes": routes,
+                         "listen": [{"address": address, "name": "public"}]})
+    with proxy.sluice.client() as late:
+        assert late.get().status == 418
+    assert client.get().status == 200, "a connection keeps the name of the listener that it came by"
+
+
+def test_a_charged_request_that_fails_tells_its_limits(pair):
+    proxy = pair(upstream=f"127.0.0.1:{free_port()}", limits=[{"name": "per-ip", "rate": "10/s"}])
+    answer = proxy.client().get()
+    assert answer.status == 502 and answer.one("RateLimit").startswith('"per-ip";r=9')
+
+
+def test_pipelining_beyond_the_last_request_loses_no_answer(pair):
+    proxy = pair(max={"requests_per_connection": 2})
+    client = proxy.client()
+    client.send(b"".join(get(f"/{n}", fields=[("X-Padding", "p" * 900)]) for n in range(400)))
+    assert [client.read().status for _ in range(2)] == [200, 200]
+    client.ends()
+
+
+def test_a_reload_beside_a_drain_leaves_nothing_open(pair):
+    proxy = pair()
+    over = threading.Event()
+
+    def reload_again_and_again():
+        while not over.is_set():
+            try:
+                proxy.sluice.ask_admin("POST", "/reload")
+            except OSError:
+                return
+
+    threads = [threading.Thread(target=reload_again_and_again) for _ in range(3)]
+    for thread in threads:
+        thread.start()
+    wait_until(lambda: proxy.sluice.stats()["uptime_seconds"] > 0.2, "some reloads")
+    proxy.sluice.stop()
+    over.set()
+    for thread in threads:
+        thread.join()
