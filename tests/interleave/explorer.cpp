@@ -118,8 +118,7 @@ bool Explorer::next_schedule() {
 void Explorer::thread_main() {
     Explorer& explorer = *current_;
     Thread& self = *explorer.running_;
-    self.body();
-    self.body = nullptr;
+    self.body();  // kept until the next run: stores to what it captured may still be on their way
     self.ended = true;
     switch_context(self.context, explorer.home_, true);
 }
