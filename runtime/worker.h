@@ -140,8 +140,8 @@ class alignas(64) Worker {
     static constexpr int kBatch = 61;
     static constexpr int kNextSlotInARow = 3;
     static constexpr int kSpawnsInARow = 16;
-    static constexpr std::size_t kHotStacks = 256;
-    static constexpr std::size_t kStackRefill = 32;
+    static constexpr std::size_t kHotStacks = 32;
+    static constexpr std::size_t kStackRefill = 16;
 
     // Fixed.
     Scheduler& scheduler_;
