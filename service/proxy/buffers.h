@@ -69,7 +69,7 @@ struct Buffers {
     /// The head on its way to the upstream, and when that is sent, what the upstream answers.
     std::array<char, kHeadBytesMax + 4 * 1024> upstream;
     /// A head, or a whole answer of our own, on its way to the client.
-    std::array<char, kAnswerHeadMax + 14 * 1024> answer;
+    std::array<char, kAnswerHeadMax + 6 * 1024> answer;
 };
 
 }  // namespace sluice::proxy

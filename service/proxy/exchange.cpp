@@ -131,14 +131,17 @@ After Exchange::forward(const policy::Request& request, const policy::Client& cl
         if (forward.keeps_client()) return After::next;
         return request_.body().done() ? last_answer() : After::linger;
     }
-    if (!forward.begun() && done.error().status != 0) {
-        std::array<char, policy::kRateFieldsRoom> fields;
-        return refuse(done.error(),
-                      policy::write_rate_fields(verdict, snapshot_.config.response.headers, fields));
-    }
+    if (!forward.begun() && done.error().status != 0) return fail(done.error(), verdict);
     outcome_.client_aborted = done.error().source == Source::client;
     account();
     return outcome_.client_aborted ? After::close : After::reset;
+}
+
+// A request that was charged is told so, whatever became of it. Apart from forward(), whose frame lies below
+// all of the relaying, so that this room does not.
+[[gnu::noinline]] After Exchange::fail(const Failure& failure, const policy::Verdict& verdict) {
+    std::array<char, policy::kRateFieldsRoom> fields;
+    return refuse(failure, policy::write_rate_fields(verdict, snapshot_.config.response.headers, fields));
 }
 
 void Exchange::note_forward(const Forward& forward, const upstream::Upstream& upstream) {

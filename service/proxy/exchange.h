@@ -42,6 +42,7 @@ class Exchange {
                   const policy::Verdict& verdict);
     void note_forward(const Forward& forward, const upstream::Upstream& upstream);
 
+    After fail(const Failure& failure, const policy::Verdict& verdict);
     After limited(const policy::Verdict& verdict);
     After respond(const config::Respond& respond, const policy::Verdict& verdict);
     After reply(http::Reply reply);

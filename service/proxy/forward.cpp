@@ -2,6 +2,7 @@
 
 #include <algorithm>
 #include <array>
+#include <memory>
 #include <utility>
 
 #include <boost/asio/error.hpp>
@@ -148,7 +149,7 @@ Forward::Step Forward::receive_head(http::ResponseHead& head, Upload& upload) {
                     failed(Stage::response_head, 502, UpstreamFailure::invalid, "too many interim answers"));
             }
             if (auto sent = interim(head); !sent) return sent;
-            head = http::ResponseHead();
+            std::construct_at(&head);  // in place: a temporary would be 10 KiB of stack
             scan = http::HeadScan();
             continue;
         }
