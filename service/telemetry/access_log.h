@@ -18,7 +18,8 @@ enum class AccessLogged : std::uint8_t { all, limited /* limited, denied, banned
 /// A line for each request, on a descriptor (standard output). The request never waits for it: the line is
 /// formatted into a ring of the worker, without allocation, and written by one background task through a
 /// thread that may block. When whoever reads the descriptor is slower than the requests, lines are dropped
-/// and counted, and the log says how many as soon as it can.
+/// and counted, and the log says how many as soon as it can. Lines of different workers may change places
+/// within `delay`; each tells its time.
 ///
 /// write() may be called by any task of the scheduler it was made for, and by any thread; it does not park.
 class AccessLog {

@@ -353,7 +353,8 @@ def test_access_log(pair):
         return [entry for entry in entries if entry.get("status") in (200, 429)]
 
     wait_until(lambda: len(lines()) == 3, "three lines of access log")
-    assert [entry["status"] for entry in lines()] == statuses
+    # Each worker has a lane of its own, so lines that two of them wrote at a time may change places.
+    assert sorted(entry["status"] for entry in lines()) == statuses
     assert all("127.0.0.9" in json.dumps(entry) and "/seen" in json.dumps(entry) for entry in lines())
 
 
