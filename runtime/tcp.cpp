@@ -184,6 +184,51 @@ std::size_t TcpStream::write_vector(std::span<iovec> buffers, error_code& error)
     }
 }
 
+// As read_vector() and write_vector(), which say why.
+std::size_t TcpStream::try_read(std::span<iovec> buffers, error_code& error) {
+    if (!usable(error)) return 0;
+    const std::size_t room = total(buffers);
+    if (room == 0) return 0;
+    ssize_t n = -EAGAIN;
+    if (reading_ != Supply::drained || slot_->ready(Half::read)) {
+        slot_->clear(Half::read);
+        do n = socket_call::receive(descriptor_, buffers);
+        while (n == -EINTR);
+    }
+    if (n > 0) {
+        reading_ = static_cast<std::size_t>(n) < room ? Supply::drained : Supply::maybe;
+        return static_cast<std::size_t>(n);
+    }
+    reading_ = would_block(n) ? Supply::drained : Supply::certain;
+    error = n == 0 ? error_code(boost::asio::error::eof) : to_error(n);
+    return 0;
+}
+
+std::size_t TcpStream::try_write(std::span<iovec> buffers, error_code& error) {
+    if (!usable(error)) return 0;
+    const std::size_t size = total(buffers);
+    if (size == 0) return 0;
+    ssize_t n = -EAGAIN;
+    if (writing_ != Supply::drained || slot_->ready(Half::write)) {
+        slot_->clear(Half::write);
+        do n = socket_call::send(descriptor_, buffers);
+        while (n == -EINTR);
+    }
+    if (n >= 0) {
+        writing_ = static_cast<std::size_t>(n) < size ? Supply::drained : Supply::maybe;
+        return static_cast<std::size_t>(n);
+    }
+    if (would_block(n)) writing_ = Supply::drained;
+    error = to_error(n);
+    return 0;
+}
+
+void TcpStream::wait_event(Half half, Time deadline, error_code& error) {
+    if (!usable(error)) return;
+    if ((half == Half::read ? reading_ : writing_) != Supply::drained) return;
+    error = outcome_error(slot_->wait(half, deadline, reason_of(half)));
+}
+
 // Finds out whether something can be read, without reading it.
 bool TcpStream::peek() {
     slot_->clear(Half::read);

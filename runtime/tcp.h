@@ -90,6 +90,8 @@ class TcpStream {
     // never. Setting one only stores it; the timer is moved when it fires too early.
     void read_deadline(Time deadline) { read_deadline_ = deadline; }
     void write_deadline(Time deadline) { write_deadline_ = deadline; }
+    Time read_deadline() const { return read_deadline_; }
+    Time write_deadline() const { return write_deadline_; }
 
     // has_unread_event() tells, without a system call, whether the kernel has reported bytes, the end or an
     // error that no read has fetched. A hint: an event may be on its way. For an idle pooled connection, true
@@ -133,6 +135,14 @@ class TcpStream {
     // The work behind the templates: the buffers as the kernel wants them.
     std::size_t read_vector(std::span<iovec> buffers, error_code& error);
     std::size_t write_vector(std::span<iovec> buffers, error_code& error);
+
+    // For protocols in layers (TLS), whose state must not be held across a park. try_read(), try_write() are
+    // read_vector() and write_vector() that fail with error::would_block where those would park. wait_event()
+    // then parks until the kernel reports something for this half, or `deadline`: a reason to try again, no
+    // promise. At once when the last operation did not come up short.
+    std::size_t try_read(std::span<iovec> buffers, error_code& error);
+    std::size_t try_write(std::span<iovec> buffers, error_code& error);
+    void wait_event(Half half, Time deadline, error_code& error);
 
   private:
     friend class TcpListener;

@@ -14,13 +14,15 @@ MAY_INCLUDE = {
     "service/http": "",
     "service/limit": "runtime",
     "service/telemetry": "runtime",
+    "service/tls": "runtime",
     "service/policy": "service/limit service/http service/telemetry config runtime",
-    "service/upstream": "config runtime",
-    "service/proxy": "service/policy service/limit service/http service/telemetry service/upstream config runtime",
+    "service/upstream": "service/tls config runtime",
+    "service/proxy": "service/policy service/limit service/http service/telemetry service/upstream "
+                     "service/tls config runtime",
     "service/admin": "service/http service/telemetry runtime",
     "service/commands": "config",
     # app and main, which wire it all together
-    "service": "service/policy service/limit service/http service/telemetry service/upstream service/proxy "
+    "service": "service/policy service/limit service/http service/telemetry service/tls service/upstream service/proxy "
                "service/admin service/commands config runtime",
 }
 

@@ -23,15 +23,15 @@ constexpr std::size_t kLingerBytesMalformed = 256 << 10;
 
 }  // namespace
 
-void Connection::start(Context& context, std::shared_ptr<const config::Listen> entrance,
-                       runtime::TcpStream stream, const runtime::Endpoint& peer, runtime::Duration patience) {
+void Connection::start(Context& context, std::shared_ptr<const config::Listen> entrance, tls::Stream stream,
+                       const runtime::Endpoint& peer, runtime::Duration patience) {
     auto* const connection = new Connection(context, std::move(entrance), std::move(stream), peer);
     const runtime::Time deadline = runtime::now() + patience;
     if (!connection->rest(deadline)) runtime::go([=] { connection->serve(deadline); });
 }
 
-Connection::Connection(Context& context, std::shared_ptr<const config::Listen> entrance,
-                       runtime::TcpStream stream, const runtime::Endpoint& peer)
+Connection::Connection(Context& context, std::shared_ptr<const config::Listen> entrance, tls::Stream stream,
+                       const runtime::Endpoint& peer)
     : Dormant(&Connection::woken),
       context_(context),
       entrance_(std::move(entrance)),

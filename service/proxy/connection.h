@@ -10,9 +10,9 @@
 #include <memory>
 
 #include "runtime/netpoller.h"
-#include "runtime/tcp.h"
 #include "service/policy/identify.h"
 #include "service/proxy/context.h"
+#include "service/tls/stream.h"
 
 namespace sluice::proxy {
 
@@ -20,10 +20,10 @@ class Connection final : public runtime::Dormant, public Registered {
   public:
     /// Takes over an accepted stream, for which a place was claimed in the registry, and serves it. The first
     /// request must begin within `patience`.
-    static void start(Context& context, std::shared_ptr<const config::Listen> entrance,
-                      runtime::TcpStream stream, const runtime::Endpoint& peer, runtime::Duration patience);
+    static void start(Context& context, std::shared_ptr<const config::Listen> entrance, tls::Stream stream,
+                      const runtime::Endpoint& peer, runtime::Duration patience);
 
-    runtime::TcpStream& stream() { return stream_; }
+    tls::Stream& stream() { return stream_; }
     const config::Listen& entrance() const { return *entrance_; }
     const policy::Address& peer() const { return peer_; }
 
@@ -41,7 +41,7 @@ class Connection final : public runtime::Dormant, public Registered {
     void cancel() { stream_.cancel(); }
 
   private:
-    Connection(Context& context, std::shared_ptr<const config::Listen> entrance, runtime::TcpStream stream,
+    Connection(Context& context, std::shared_ptr<const config::Listen> entrance, tls::Stream stream,
                const runtime::Endpoint& peer);
     ~Connection();
     static void woken(runtime::Dormant& self, runtime::Wake why);
@@ -56,7 +56,7 @@ class Connection final : public runtime::Dormant, public Registered {
     const policy::Address peer_;
 
     // Of the task that serves, or of nobody while dozing.
-    runtime::TcpStream stream_;
+    tls::Stream stream_;
     std::shared_ptr<const Snapshot> snapshot_;
     std::uint64_t version_ = 0;
     std::uint64_t requests_ = 0;  // that were begun

@@ -8,18 +8,18 @@
 #include <span>
 
 #include "config/model.h"
-#include "runtime/tcp.h"
 #include "service/http/body.h"
 #include "service/http/head.h"
 #include "service/http/read_head.h"
 #include "service/proxy/buffers.h"
 #include "service/proxy/failure.h"
+#include "service/tls/stream.h"
 
 namespace sluice::proxy {
 
 class Incoming {
   public:
-    Incoming(runtime::TcpStream& stream, ReceiveBuffer& buffer) : stream_(stream), buffer_(buffer) {}
+    Incoming(tls::Stream& stream, ReceiveBuffer& buffer) : stream_(stream), buffer_(buffer) {}
     Incoming(const Incoming&) = delete;
 
     /// Reads the head, and takes of the body what has come along. Parks: until `first_by` for the first byte,
@@ -33,7 +33,7 @@ class Incoming {
     bool complete() const { return body_.has_value(); }
     const http::RequestHead& head() const { return head_; }
 
-    runtime::TcpStream& stream() { return stream_; }
+    tls::Stream& stream() { return stream_; }
     http::BodyReader& body() { return *body_; }
     std::uint64_t body_bytes() const { return body_ ? body_->bytes() : 0; }
     /// The data of the body that came with the head: all of it when body().done().
@@ -55,7 +55,7 @@ class Incoming {
     std::expected<bool, Failure> parse(const config::Config& config);
     std::expected<void, Failure> begin_body(std::size_t head_bytes, const config::Config& config);
 
-    runtime::TcpStream& stream_;
+    tls::Stream& stream_;
     ReceiveBuffer& buffer_;
 
     runtime::Time began_{};

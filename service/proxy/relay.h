@@ -12,15 +12,15 @@
 #include <boost/asio/buffer.hpp>
 #include <boost/asio/error.hpp>
 
-#include "runtime/tcp.h"
 #include "service/http/body.h"
 #include "service/proxy/failure.h"
+#include "service/tls/stream.h"
 
 namespace sluice::proxy {
 
 /// One end of a relay: whose it is, and how long it may stand still.
 struct RelayEnd {
-    runtime::TcpStream& stream;
+    tls::Stream& stream;
     Source whose;
     runtime::Duration stall;
 };
@@ -32,8 +32,8 @@ inline constexpr runtime::Duration kWatch = std::chrono::milliseconds(500);
 /// Reads like from.read_some(), but gives up when `watched` hangs up meanwhile: connection_aborted, kWatch
 /// later at most. timed_out: deadline() has passed, which may change while it waits.
 template <class Deadline>
-std::size_t read_watching(runtime::TcpStream& from, std::span<char> room, Deadline deadline,
-                          const runtime::TcpStream& watched, runtime::Time now, runtime::error_code& error) {
+std::size_t read_watching(tls::Stream& from, std::span<char> room, Deadline deadline,
+                          const tls::Stream& watched, runtime::Time now, runtime::error_code& error) {
     for (;; now = runtime::now()) {
         from.read_deadline(std::min<runtime::Time>(deadline(), now + kWatch));
         const std::size_t n = from.read_some(boost::asio::buffer(room.data(), room.size()), error);

@@ -20,7 +20,7 @@ namespace sluice::proxy {
 class Upload {
   public:
     /// `relay` has begun; `upstream` is where it goes to.
-    Upload(Incoming& request, Relay& relay, runtime::TcpStream& upstream)
+    Upload(Incoming& request, Relay& relay, tls::Stream& upstream)
         : request_(request), relay_(relay), upstream_(upstream) {}
     ~Upload() { stop(); }
     Upload(const Upload&) = delete;
@@ -47,7 +47,7 @@ class Upload {
 
     Incoming& request_;
     Relay& relay_;
-    runtime::TcpStream& upstream_;
+    tls::Stream& upstream_;
 
     bool started_ = false;  // of the owner, both
     bool joined_ = false;

@@ -19,7 +19,7 @@ std::span<iovec> rest_of(std::span<iovec> pieces, std::size_t written) {
 
 }  // namespace
 
-void write_all(runtime::TcpStream& to, std::span<iovec> pieces, runtime::Time now, runtime::Duration stall,
+void write_all(tls::Stream& to, std::span<iovec> pieces, runtime::Time now, runtime::Duration stall,
                runtime::error_code& error) {
     to.write_deadline(now + stall);
     for (pieces = rest_of(pieces, 0); !pieces.empty();) {

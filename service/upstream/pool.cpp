@@ -7,7 +7,7 @@
 
 namespace sluice::upstream {
 
-Connection::Connection(runtime::TcpStream connected, Server& to) : stream(std::move(connected)), server(to) {
+Connection::Connection(tls::Stream connected, Server& to) : stream(std::move(connected)), server(to) {
     server.figures.open.fetch_add(1, std::memory_order_relaxed);
 }
 

@@ -12,7 +12,7 @@
 #include <mutex>
 #include <vector>
 
-#include "runtime/tcp.h"
+#include "service/tls/stream.h"
 
 namespace sluice::upstream {
 
@@ -20,10 +20,10 @@ class Server;
 
 /// A connection to a server. Owned by the Lease that uses it, or by the Pool while idle.
 struct Connection {
-    Connection(runtime::TcpStream stream, Server& server);
+    Connection(tls::Stream stream, Server& server);
     ~Connection();
 
-    runtime::TcpStream stream;
+    tls::Stream stream;
     Server& server;
     runtime::Time idle_since{};
     bool reused = false;  // has carried a request before: a failure now may be a stale connection's

@@ -50,7 +50,7 @@ Server::Server(const config::Server& settings, const config::Upstream& upstream,
     }
 }
 
-std::expected<runtime::TcpStream, Error> Server::connect(runtime::Time now, runtime::Time deadline) {
+std::expected<tls::Stream, Error> Server::connect(runtime::Time now, runtime::Time deadline) {
     if (fixed_) {  // nearly always; touches nothing that is shared
         auto stream = runtime::TcpStream::connect(known_.front(), deadline);
         if (!stream) return std::unexpected(error_of(stream.error()));

@@ -13,7 +13,7 @@
 #include <vector>
 
 #include "config/model.h"
-#include "runtime/tcp.h"
+#include "service/tls/stream.h"
 #include "service/upstream/error.h"
 #include "service/upstream/pool.h"
 
@@ -28,7 +28,7 @@ class Server {
 
     /// Connects by `deadline` (parks). A host name is looked up off the workers, and again when the answer
     /// is older than half a minute or none of its addresses took the connection.
-    std::expected<runtime::TcpStream, Error> connect(runtime::Time now, runtime::Time deadline);
+    std::expected<tls::Stream, Error> connect(runtime::Time now, runtime::Time deadline);
 
     /// For /stats. Written by whoever holds a connection, read by anyone.
     struct Figures {

@@ -31,7 +31,7 @@ class Lease {
     ~Lease();
 
     explicit operator bool() const { return connection_ != nullptr; }
-    runtime::TcpStream& stream() { return connection_->stream; }
+    tls::Stream& stream() { return connection_->stream; }
     Server& server() { return connection_->server; }
     bool reused() const { return connection_->reused; }
 

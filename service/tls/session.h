@@ -1,0 +1,76 @@
+#pragma once
+
+#include <cstddef>
+#include <expected>
+#include <memory>
+#include <mutex>
+#include <span>
+#include <string>
+
+#include <openssl/ssl.h>
+#include <sys/uio.h>
+
+#include "runtime/tcp.h"
+
+namespace sluice::tls {
+
+struct FreeSsl {
+    void operator()(SSL* ssl) const noexcept { SSL_free(ssl); }
+};
+using SslPtr = std::unique_ptr<SSL, FreeSsl>;
+
+// Session: the TLS half of a Stream: OpenSSL's state of one connection, over a BIO of our own that asks the
+// socket and never waits. Waiting is done here, outside of OpenSSL and without the lock, so that one task can
+// write while another is parked in a read, and no task parks with OpenSSL's frames on its stack.
+//
+// Every function takes the socket that the session runs over, always the same; it may have moved in memory. A
+// task each for reading and writing; the lock is held while OpenSSL computes and for its one system call.
+// OpenSSL's error queue belongs to the thread: it is emptied before the lock is let go.
+class Session {
+  public:
+    // Takes over `ssl`, which knows whether it accepts or connects.
+    explicit Session(SslPtr ssl);
+    Session(const Session&) = delete;
+
+    // handshake() makes the connection secure. Parks, by the socket's read deadline at the latest. The error
+    // says in words what went wrong, with OpenSSL's reason where it has one.
+    std::expected<void, std::string> handshake(runtime::TcpStream& tcp);
+
+    // As the functions of Stream that call them.
+    std::size_t read(runtime::TcpStream& tcp, std::span<iovec> buffers, runtime::error_code& error);
+    std::size_t write(runtime::TcpStream& tcp, std::span<iovec> buffers, runtime::error_code& error);
+    void wait_readable(runtime::TcpStream& tcp, runtime::error_code& error);
+    // Bytes that were received and not read, deciphered or not.
+    bool has_buffered() const { return SSL_has_pending(ssl_.get()) != 0; }
+    // Whether a read of plain text would not wait; asks the socket only where a record has come in part.
+    bool readable(runtime::TcpStream& tcp);
+    // Sends close_notify, once, if the socket takes it at once.
+    void notify_end(runtime::TcpStream& tcp);
+    // Sends no close_notify, whatever comes.
+    void abandon();
+
+    const SSL* ssl() const { return ssl_.get(); }
+    SSL* ssl() { return ssl_.get(); }
+
+  private:
+    friend struct SocketBio;
+
+    // What a call of OpenSSL came to.
+    enum class Step : unsigned char { done, want_read, want_write, ended, failed };
+    Step step_of(int result, runtime::error_code& error);
+    void begin(runtime::TcpStream& tcp);
+    Step try_read(runtime::TcpStream& tcp, std::span<iovec> buffers, std::size_t& count,
+                  runtime::error_code& error);
+    Step try_write(runtime::TcpStream& tcp, std::span<iovec> buffers, std::size_t& count,
+                   runtime::error_code& error);
+
+    std::mutex lock_;  // of all below while a call of OpenSSL runs
+    const SslPtr ssl_;
+    runtime::TcpStream* tcp_ = nullptr;  // during a call
+    runtime::error_code socket_error_;   // of the socket during a call, other than that it would block
+    bool at_end_ = false;                // the socket has ended
+    bool shaken_ = false;                // the handshake is done
+    bool ended_ = false;                 // nothing more is sent: close_notify is, or sending failed
+};
+
+}  // namespace sluice::tls
