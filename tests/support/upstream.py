@@ -78,6 +78,7 @@ class Connection:
         self.requests = []
         self.ended = threading.Event()  # the peer is gone, in order or not
         self.was_reset = False
+        self.thread = None  # that runs the script
 
     @property
     def received(self):
@@ -140,7 +141,9 @@ class Connection:
         # shutdown() first: another thread of the test may hold the socket in recv().
         with contextlib.suppress(OSError):
             self.sock.shutdown(socket.SHUT_RDWR)
-        self.sock.close()
+        # The script closes it at its end: closed under its recv(), the number could be another socket's by then.
+        if self.thread is None or self.thread is threading.current_thread() or not self.thread.is_alive():
+            self.sock.close()
 
     def reset(self):
         self.sock.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
@@ -258,6 +261,7 @@ class ScriptedUpstream:
             connection = Connection(self, sock, len(self.connections))
             self.connections.append(connection)
             thread = threading.Thread(target=self._run, args=(connection,), daemon=True)
+            connection.thread = thread
             self._threads.append(thread)
             thread.start()
 
