@@ -236,6 +236,7 @@ struct Timeouts {
     Duration write = 30s;
     Duration keep_alive = 75s;
     Duration drain = 10s;
+    Duration tunnel = 1h;  // without a byte either way
     bool operator==(const Timeouts&) const = default;
 };
 

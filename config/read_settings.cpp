@@ -84,6 +84,7 @@ void read(Reader& reader, const Value& value, Timeouts& out) {
     object.field("write", out.write);
     object.field("keep_alive", out.keep_alive);
     object.field("drain", out.drain);
+    object.field("tunnel", out.tunnel);
 }
 
 void read(Reader& reader, const Value& value, Maxima& out) {

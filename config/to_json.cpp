@@ -177,11 +177,9 @@ Json store(const std::optional<RedisStore>& redis) {
 }
 
 Json timeouts(const Timeouts& timeouts) {
-    return {{"head", duration(timeouts.head)},
-            {"body", duration(timeouts.body)},
-            {"write", duration(timeouts.write)},
-            {"keep_alive", duration(timeouts.keep_alive)},
-            {"drain", duration(timeouts.drain)}};
+    return {{"head", duration(timeouts.head)},   {"body", duration(timeouts.body)},
+            {"write", duration(timeouts.write)}, {"keep_alive", duration(timeouts.keep_alive)},
+            {"drain", duration(timeouts.drain)}, {"tunnel", duration(timeouts.tunnel)}};
 }
 
 Json maxima(const Maxima& max) {

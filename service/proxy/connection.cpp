@@ -7,6 +7,7 @@
 
 #include "runtime/go.h"
 #include "service/proxy/exchange.h"
+#include "service/proxy/tunnel.h"
 
 namespace sluice::proxy {
 
@@ -43,6 +44,7 @@ Connection::Connection(Context& context, std::shared_ptr<const config::Listen> e
 
 Connection::~Connection() {
     context_.registry.remove(*this);
+    delete tunnel_.load(std::memory_order_relaxed);
     stream_.close();
     context_.telemetry.counters.connection_closed();
     context_.registry.leave();
@@ -72,12 +74,26 @@ void Connection::serve(runtime::Time first_by) {
             if (!buffers.request.empty() || !rest(first_by)) continue;
             return;  // dozing: `this` is another task's now, or nobody's
         }
+        if (after == After::tunnel) {
+            snapshot_.reset();  // a reload is not to keep it for the hours that a tunnel may last
+            return tunnel_.load(std::memory_order_relaxed)
+                ->start(buffers.request.view(), exchange.sent_behind_head());
+        }
         if (after == After::linger) linger(kLingerBytes, kLinger);
         if (after == After::cut_short) linger(kLingerBytesMalformed, kLingerMalformed);
         if (after == After::reset) stream_.reset_on_close();  // by the destructor, out of the registry
         delete this;
         return;
     }
+}
+
+void Connection::change_to(std::unique_ptr<Tunnel> tunnel) {
+    tunnel_.store(tunnel.release(), std::memory_order_release);
+}
+
+void Connection::cancel() {
+    stream_.cancel();
+    if (Tunnel* const tunnel = tunnel_.load(std::memory_order_acquire)) tunnel->cancel();
 }
 
 // Hands the connection to the netpoller; true: it may be gone already. False: there is something to read.

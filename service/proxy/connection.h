@@ -5,7 +5,9 @@
 // Between requests it is this object and a slot in the netpoller: no task, no stack, no buffer. When bytes
 // come, a task is started that reads and answers requests until none is left, and then lets the connection
 // doze again. The buffers are on that task's stack. It owns itself: it is deleted by the task that closes it.
+// When an answer changes the protocol, a Tunnel takes its place, and ends it.
 
+#include <atomic>
 #include <cstdint>
 #include <memory>
 
@@ -15,6 +17,8 @@
 #include "service/tls/stream.h"
 
 namespace sluice::proxy {
+
+class Tunnel;
 
 class Connection final : public runtime::Dormant, public Registered {
   public:
@@ -35,10 +39,17 @@ class Connection final : public runtime::Dormant, public Registered {
     /// Whether another request may follow the present one, as far as we are concerned.
     bool goes_on() const;
 
-    /// A drain: an idle connection closes now. Any thread, while it is in the registry.
-    void rouse() { stream_.rouse(); }
+    /// What it is from now on; begun once the exchange that made it has returned After::tunnel.
+    void change_to(std::unique_ptr<Tunnel> tunnel);
+    /// Closes and deletes it. The tunnel's.
+    void end() { delete this; }
+
+    /// A drain: an idle connection closes now; a tunnel may go on. Any thread, while it is in the registry.
+    void rouse() {
+        if (tunnel_.load(std::memory_order_relaxed) == nullptr) stream_.rouse();
+    }
     /// The end of a drain: whatever it is doing, it closes now.
-    void cancel() { stream_.cancel(); }
+    void cancel();
 
   private:
     Connection(Context& context, std::shared_ptr<const config::Listen> entrance, tls::Stream stream,
@@ -60,6 +71,8 @@ class Connection final : public runtime::Dormant, public Registered {
     std::shared_ptr<const Snapshot> snapshot_;
     std::uint64_t version_ = 0;
     std::uint64_t requests_ = 0;  // that were begun
+
+    std::atomic<Tunnel*> tunnel_{nullptr};  // set once
 };
 
 }  // namespace sluice::proxy

@@ -9,6 +9,7 @@
 #include "service/policy/refusal_body.h"
 #include "service/proxy/connection.h"
 #include "service/proxy/stamps.h"
+#include "service/proxy/tunnel.h"
 #include "service/proxy/write_all.h"
 
 namespace sluice::proxy {
@@ -44,6 +45,12 @@ std::string_view stripped(std::string_view origin, std::string_view prefix) {
     const std::string_view rest = origin.substr(prefix.size());
     const bool whole = rest.empty() || rest.front() == '/' || rest.front() == '?' || prefix.ends_with('/');
     return whole ? rest : origin;
+}
+
+/// Whether the upstream may be asked to change to the protocol that the client names: only where nothing of
+/// the request is still to come, so that it is clear where HTTP ends.
+bool may_change_protocol(const http::RequestHead& head) {
+    return !head.upgrade.empty() && !head.framing.has_body() && !head.expect_continue;
 }
 
 }  // namespace
@@ -120,12 +127,14 @@ After Exchange::forward(const policy::Request& request, const policy::Client& cl
                               .proto = "http",
                               .request_id = id.text(),
                               .trusted = client.peer_trusted,
+                              .upgrade = may_change_protocol(head),
                               .expect = true},
                      .verdict = verdict,
                      .snapshot = snapshot_});
     const Forward::Step done = forward.run(request_.began());
     note_forward(forward, upstream);
     if (!done) outcome_.failure = done.error().upstream;
+    if (done && forward.changed_protocol()) return open_tunnel(forward, route);
     if (done) {
         account();
         if (forward.keeps_client()) return After::next;
@@ -135,6 +144,18 @@ After Exchange::forward(const policy::Request& request, const policy::Client& cl
     outcome_.client_aborted = done.error().source == Source::client;
     account();
     return outcome_.client_aborted ? After::close : After::reset;
+}
+
+[[gnu::noinline]] After Exchange::open_tunnel(Forward& forward, const policy::Route& route) {
+    complete_outcome();
+    client_.change_to(std::make_unique<Tunnel>(context_,
+                                               TunnelParts{.client = client_,
+                                                           .upstream = snapshot_.upstreams[route.upstream],
+                                                           .lease = forward.take_lease(),
+                                                           .began = request_.began(),
+                                                           .outcome = outcome_},
+                                               snapshot_.config.timeouts));
+    return After::tunnel;
 }
 
 // A request that was charged is told so, whatever became of it. Apart from forward(), whose frame lies below
@@ -257,6 +278,11 @@ After Exchange::last_answer() const {
 }
 
 void Exchange::account() {
+    complete_outcome();
+    context_.telemetry.account(outcome_);
+}
+
+void Exchange::complete_outcome() {
     const http::RequestHead& head = request_.head();
     outcome_.method = head.method_text;
     outcome_.target = head.target;
@@ -264,7 +290,6 @@ void Exchange::account() {
     outcome_.bytes_in = request_.body_bytes();
     ended_ = runtime::now();
     outcome_.duration = ended_ - request_.began();
-    context_.telemetry.account(outcome_);
 }
 
 }  // namespace sluice::proxy

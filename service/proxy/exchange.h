@@ -25,6 +25,7 @@ enum class After : unsigned char {
     linger,     // the client may be sending still
     cut_short,  // so it may, but what it sends is no HTTP: less patience
     reset,      // an answer was cut short, and must not look complete
+    tunnel,     // HTTP has ended: it is a tunnel, to be started
 };
 
 class Exchange {
@@ -35,11 +36,15 @@ class Exchange {
     After run(runtime::Time first_by);
     /// When the answer had been sent. REQUIRES: run() has returned After::next.
     runtime::Time ended() const { return ended_; }
+    /// Bytes of the other protocol that were sent with the answer. REQUIRES: run() has returned
+    /// After::tunnel.
+    std::uint64_t sent_behind_head() const { return outcome_.bytes_out; }
 
   private:
     After serve();
     After forward(const policy::Request& request, const policy::Client& client, const policy::Route& route,
                   const policy::Verdict& verdict);
+    After open_tunnel(Forward& forward, const policy::Route& route);
     void note_forward(const Forward& forward, const upstream::Upstream& upstream);
 
     After fail(const Failure& failure, const policy::Verdict& verdict);
@@ -51,6 +56,7 @@ class Exchange {
     bool may_keep() const;
     After last_answer() const;
     void warn_about_ignored_fields();
+    void complete_outcome();
     void account();
 
     // Fixed.

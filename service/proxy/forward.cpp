@@ -8,6 +8,7 @@
 #include <boost/asio/error.hpp>
 
 #include "service/http/read_head.h"
+#include "service/http/text.h"
 #include "service/policy/rate_fields.h"
 #include "service/proxy/connection.h"
 #include "service/proxy/stamps.h"
@@ -60,6 +61,7 @@ Forward::Step Forward::run(runtime::Time now) {
     unsigned repeats = 0;
     for (;;) {
         Step done = attempt(tried, fresh, now);
+        if (changed_protocol_) return done;
         lease_ = {};
         if (done || !done.error().retryable || retries == 0) return done;
         // A connection that was not made has cost the servers nothing: each of them may be asked.
@@ -106,7 +108,7 @@ Forward::Step Forward::attempt(upstream::Tried& tried, bool fresh, runtime::Time
     if (upload.failure() && upload.failure()->source == Source::client) {
         return std::unexpected(*upload.failure());
     }
-    if (step) step = relay(head);
+    if (step) step = head.status == 101 ? change_protocol(head) : relay(head);
     // A connection that was closed while it idled is no failure of its server.
     if (!step && lease_ && step.error().source == Source::upstream && !step.error().retryable)
         lease_.failed();
@@ -163,7 +165,7 @@ Forward::Step Forward::receive_head(http::ResponseHead& head, Upload& upload) {
         if (error) return std::unexpected(no_head(error, upload));
         now_ = runtime::now();
     }
-    if (head.status == 101) {
+    if (head.status == 101 && !asked_for(head)) {
         return std::unexpected(
             failed(Stage::response_head, 502, UpstreamFailure::invalid, "a 101 that nobody asked for"));
     }
@@ -204,6 +206,30 @@ Forward::Step Forward::interim(const http::ResponseHead& head) {
     runtime::error_code error;
     write_all(request_.stream(), {&piece, 1}, now_, how_.snapshot.config.timeouts.write, error);
     if (error) return std::unexpected(client_gone(Stage::relay));
+    return {};
+}
+
+// RFC 9110 §7.8: only to a protocol of the request's, and we pass on no more than one.
+bool Forward::asked_for(const http::ResponseHead& head) const {
+    return how_.with.upgrade && http::equals_ignoring_case(head.upgrade, request_.head().upgrade);
+}
+
+// What came behind the head is of the other protocol already.
+[[gnu::noinline]] Forward::Step Forward::change_protocol(const http::ResponseHead& head) {
+    const std::string_view text = answer_head(head, Relay::Framing::none);
+    if (text.empty()) {
+        return std::unexpected(
+            failed(Stage::relay, 502, UpstreamFailure::invalid, "the head of the answer is too long"));
+    }
+    begun_ = true;
+    figures_.status = head.status;
+    figures_.bytes_out = unread().size();
+    std::array<iovec, 2> pieces{
+        {{const_cast<char*>(text.data()), text.size()}, {unread().data(), unread().size()}}};
+    runtime::error_code error;
+    write_all(request_.stream(), pieces, now_, how_.snapshot.config.timeouts.write, error);
+    if (error) return std::unexpected(client_gone(Stage::relay));
+    changed_protocol_ = true;
     return {};
 }
 

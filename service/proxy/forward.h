@@ -2,11 +2,12 @@
 
 // Has a request answered by an upstream: acquires a connection, writes the head, relays the body there and
 // the answer back, and releases the connection. Tries again where that is safe (http.md, "when something
-// breaks").
+// breaks"). An answer that changes the protocol, as the request has asked, leaves the connection to a tunnel.
 
 #include <cstdint>
 #include <expected>
 #include <optional>
+#include <utility>
 
 #include "service/http/write_head.h"
 #include "service/policy/decide.h"
@@ -44,6 +45,10 @@ class Forward {
     bool begun() const { return begun_; }
     /// Whether the client's connection can go on: both messages ended where they should.
     bool keeps_client() const { return keeps_client_; }
+    /// Whether the answer was a 101, so that neither connection speaks HTTP any more.
+    bool changed_protocol() const { return changed_protocol_; }
+    /// The upstream's end of the tunnel. REQUIRES: changed_protocol(); once.
+    upstream::Lease take_lease() { return std::move(lease_); }
 
     struct Figures {
         int status = 0;  // of the answer that was relayed; 0: none
@@ -61,6 +66,8 @@ class Forward {
     Step interim(const http::ResponseHead& head);
     runtime::Time head_deadline(const Upload& upload) const;
     Failure no_head(const runtime::error_code& error, const Upload& upload) const;
+    bool asked_for(const http::ResponseHead& head) const;
+    Step change_protocol(const http::ResponseHead& head);
     Step relay(const http::ResponseHead& head);
     std::string_view answer_head(const http::ResponseHead& head, Relay::Framing framing);
     void release(const http::ResponseHead& head, bool nothing_behind);
@@ -84,6 +91,7 @@ class Forward {
 
     bool begun_ = false;
     bool keeps_client_ = false;
+    bool changed_protocol_ = false;
     Figures figures_;
 };
 

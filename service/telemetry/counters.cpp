@@ -20,6 +20,14 @@ void Counters::connection_refused() noexcept {
     shards_.update([](Shard& shard, Adder add) { add(shard.refused); });
 }
 
+void Counters::tunnel_opened() noexcept {
+    shards_.update([](Shard& shard, Adder add) { add(shard.tunnels); });
+}
+
+void Counters::tunnel_closed() noexcept {
+    shards_.update([](Shard& shard, Adder add) { add(shard.tunnels_closed); });
+}
+
 void Counters::request_started() noexcept {
     shards_.update([](Shard& shard, Adder add) { add(shard.started); });
 }
@@ -38,7 +46,9 @@ void Counters::account(const RequestOutcome& outcome) noexcept {
         if (outcome.retries != 0) add(shard.retries, outcome.retries);
         if (outcome.failure != UpstreamFailure::none)
             add(shard.failure[static_cast<std::size_t>(outcome.failure)]);
-        (outcome.forwarded() ? shard.forwarded : shard.own).record(add, outcome.duration);
+        // How long a tunnel lasted is no latency; how long it took to open is.
+        (outcome.forwarded() ? shard.forwarded : shard.own)
+            .record(add, outcome.status == 101 ? outcome.upstream_duration : outcome.duration);
     });
 }
 
@@ -48,9 +58,11 @@ Totals Counters::totals() const {
     // none.
     totals.requests = shards_.sum(&Shard::finished);
     totals.connections_closed = shards_.sum(&Shard::closed);
+    totals.tunnels_closed = shards_.sum(&Shard::tunnels_closed);
     shards_.each([&](const Shard& shard) {
         totals.connections_accepted += shard.accepted.get();
         totals.connections_refused += shard.refused.get();
+        totals.tunnels_opened += shard.tunnels.get();
         totals.requests_started += shard.started.get();
         totals.delayed += shard.delayed.get();
         totals.shadow_limited += shard.shadow_limited.get();

@@ -18,6 +18,8 @@ struct Totals {
     std::uint64_t connections_accepted = 0;
     std::uint64_t connections_closed = 0;
     std::uint64_t connections_refused = 0;
+    std::uint64_t tunnels_opened = 0;  // connections that changed to another protocol
+    std::uint64_t tunnels_closed = 0;
 
     std::uint64_t requests_started = 0;
     std::uint64_t requests = 0;  // accounted
@@ -39,6 +41,7 @@ struct Totals {
     // The cells are read while they are written: a difference of two may be off by a few, and is never
     // negative.
     std::uint64_t connections_open() const { return difference(connections_accepted, connections_closed); }
+    std::uint64_t tunnels_open() const { return difference(tunnels_opened, tunnels_closed); }
     std::uint64_t in_flight() const { return difference(requests_started, requests); }
     std::uint64_t verdicts(Verdict v) const { return by_verdict[static_cast<std::size_t>(v)]; }
     LatencyHistogram latency() const;
@@ -60,6 +63,9 @@ class Counters {
     void connection_closed() noexcept;
     /// One that was turned away: max.connections, or no descriptor left. Not counted as accepted.
     void connection_refused() noexcept;
+    /// A connection that is a tunnel now, until tunnel_closed().
+    void tunnel_opened() noexcept;
+    void tunnel_closed() noexcept;
 
     /// The first byte of a request has come: from here on it is in flight, until account().
     void request_started() noexcept;
@@ -71,7 +77,7 @@ class Counters {
 
   private:
     struct Shard {
-        Cell accepted, closed, refused;
+        Cell accepted, closed, refused, tunnels, tunnels_closed;
         Cell started, finished, delayed, shadow_limited, client_aborted;
         Cell bytes_in, bytes_out, retries;
         std::array<Cell, kVerdicts> verdict;

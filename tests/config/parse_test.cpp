@@ -79,7 +79,7 @@ TEST(Parse, WritingTheDefaultsOutChangesNothing) {
       "client": { "trusted_proxies": [], "address_from": "x-forwarded-for", "ipv4_prefix": 32, "ipv6_prefix": 64 }, "allow": [], "deny": [],
       "limits": [], "response": { "body": "problem", "headers": "standard" },
       "clients": { "max": 1000000, "idle_after": "3m", "sweep_every": "1m" }, "store": "memory",
-      "timeouts": { "head": "10s", "body": "30s", "write": "30s", "keep_alive": "75s", "drain": "10s" },
+      "timeouts": { "head": "10s", "body": "30s", "write": "30s", "keep_alive": "75s", "drain": "10s", "tunnel": "1h" },
       "max": { "head": "16KiB", "headers": 100, "body": "unlimited", "connections": 20000, "requests_per_connection": 0 },
       "admin": { "address": "127.0.0.1:9900", "token": "" }, "log": { "level": "info", "access": "all", "format": "json" },
       "runtime": { "workers": 0, "stack": "256KiB" }, "$schema": "x" })");
@@ -188,8 +188,8 @@ TEST(Parse, AllMistakesComeAtOnceInTheOrderOfTheText) {
               "\"192.0.2.7\")\n"
               "f:5:25: /timeouts/head: \"soon\" is not a duration (above 0 and at most 3650d, such as "
               "\"250ms\", \"1.5s\" or \"1h30m\")\n"
-              "f:5:33: /timeouts/tail: unknown key \"tail\" (\"head\", \"body\", \"write\", \"keep_alive\" "
-              "or \"drain\")\n");
+              "f:5:33: /timeouts/tail: unknown key \"tail\" (\"head\", \"body\", \"write\", \"keep_alive\", "
+              "\"drain\" or \"tunnel\")\n");
 }
 
 TEST(Parse, AValueIsComplainedAboutOnce) {

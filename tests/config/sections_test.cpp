@@ -161,9 +161,9 @@ TEST(Timeouts, AreAllRead) {
     EXPECT_EQ(
         good(
             with(
-                R"("timeouts": { "head": "1s", "body": "2s", "write": "3s", "keep_alive": "4s", "drain": "5s" })"))
+                R"("timeouts": { "head": "1s", "body": "2s", "write": "3s", "keep_alive": "4s", "drain": "5s", "tunnel": "6s" })"))
             .timeouts,
-        (Timeouts{1s, 2s, 3s, 4s, 5s}));
+        (Timeouts{1s, 2s, 3s, 4s, 5s, 6s}));
 }
 
 TEST(Maxima, AreAllReadAndWithinWhatTheServiceTakes) {
