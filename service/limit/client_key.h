@@ -48,6 +48,8 @@ class ClientKey {
     ClientKey block() const;
 
     auto operator<=>(const ClientKey&) const = default;
+    // Two words: the comparison of arrays would be a call to memcmp().
+    bool operator==(const ClientKey& other) const { return high() == other.high() && low() == other.low(); }
 
   private:
     std::uint64_t word(std::size_t at) const {

@@ -49,7 +49,7 @@ ClientEntry* ClientShard::find_evictable(Nanos now) {
         hand_ = static_cast<std::uint32_t>(after(hand_));
         if (!entry.used()) continue;
         ++looked_at;
-        if (Bucket::owes(entry.state(), now)) continue;
+        if (owes(entry.state(), now)) continue;
         if (!found || unseen(entry.last_seen, now) > unseen(found->last_seen, now)) found = &entry;
     }
     return found;

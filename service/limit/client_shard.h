@@ -12,8 +12,8 @@
 #include "runtime/spin_lock.h"
 #include "service/limit/client_key.h"
 #include "service/limit/entry_pages.h"
-#include "service/limit/gcra.h"
 #include "service/limit/siphash.h"
+#include "service/limit/state.h"
 
 namespace sluice::limit {
 
@@ -32,8 +32,8 @@ struct ClientEntry {
     bool used() const { return limit_and_one != 0; }
     bool is(const ClientKey& k, std::uint8_t limit) const { return key == k && limit_and_one == limit + 1U; }
     std::uint8_t limit() const { return static_cast<std::uint8_t>(limit_and_one - 1); }
-    Bucket::State state() const { return {tat, fraction}; }
-    void set(const Bucket::State& state) {
+    State state() const { return {tat, fraction}; }
+    void set(const State& state) {
         tat = state.tat;
         fraction = state.fraction;
     }
@@ -90,6 +90,9 @@ class alignas(64) ClientShard {
 
     std::size_t bytes() const { return places_.pages() * places_.kPage; }
 
+    /// A number that no use of an entry of this shard had before (InFlight::begin_use).
+    std::uint64_t next_use() { return ++uses_; }
+
     /// Takes the lock itself.
     void copy_to(std::vector<ClientEntry>& copy) const;
 
@@ -102,6 +105,7 @@ class alignas(64) ClientShard {
 
     std::uint32_t size_ = 0;
     std::uint32_t hand_ = 0;
+    std::uint64_t uses_ = 0;
     EntryPages<ClientEntry> places_;
 };
 

@@ -49,36 +49,105 @@ std::size_t ClientTable::shard_of(std::uint64_t hash) const {
     return static_cast<std::size_t>(hash >> 1 >> (63 - shard_bits_));
 }
 
-Bucket::Answer ClientTable::take(const ClientKey& key, LimitId limit, const Bucket& bucket,
-                                 std::uint64_t cost, Nanos now) {
+Answer ClientTable::take(const ClientKey& key, LimitId limit, const Rule& rule, std::uint64_t cost, Nanos now,
+                         Slot* slot) {
+    if (rule.in_flight()) [[unlikely]]
+        return take_in_flight(key, limit, rule, cost, now, slot);
     const std::uint64_t where = hash(key, limit);
     ClientShard& shard = shards_[shard_of(where)];
-    {
-        const std::scoped_lock hold(shard.lock);
-        if (ClientEntry* entry = claim(shard, where, key, limit, now)) {
-            Bucket::State state = entry->state();
-            const Bucket::Answer answer = bucket.take(state, cost, now);
-            entry->set(state);
-            count(*entry, answer.admitted, now);
-            return answer;
-        }
+    const std::scoped_lock hold(shard.lock);
+    if (ClientEntry* entry = claim(shard, where, key, limit, rule, now)) {
+        State state = entry->state();
+        const Answer answer = rule.take(state, cost, now);
+        entry->set(state);
+        count(*entry, answer.admitted, now);
+        return answer;
     }
+    return take_shared(key, limit, rule, cost, now);
+}
+
+Answer ClientTable::take_in_flight(const ClientKey& key, LimitId limit, const Rule& rule, std::uint64_t cost,
+                                   Nanos now, Slot* slot) {
+    const std::uint64_t where = hash(key, limit);
+    ClientShard& shard = shards_[shard_of(where)];
+    const std::scoped_lock hold(shard.lock);
+    Slot lent;
+    Answer answer;
+    if (ClientEntry* entry = claim(shard, where, key, limit, rule, now)) {
+        State state = entry->state();
+        answer = take_slot(*rule.in_flight(), shard, state, elsewhere(state, key, limit), cost, lent);
+        entry->set(state);
+        count(*entry, answer.admitted, now);
+    } else {
+        answer = take_shared(key, limit, rule, cost, now);
+        if (answer.admitted) lent = lent_of_shared(cost);
+    }
+    if (slot) *slot = lent;
+    return answer;
+}
+
+/// REQUIRES: the lock of the client's shard is held, so that it gets no entry meanwhile.
+Answer ClientTable::take_shared(const ClientKey& key, LimitId limit, const Rule& rule, std::uint64_t cost,
+                                Nanos now) {
     shared_.fetch_add(1, kRelaxed);
     SharedBucket& common = shared_bucket(key, limit);
     const std::scoped_lock hold(common.lock);
-    return bucket.take(common.state, cost, now);
+    return rule.take(common.state, cost, now);
 }
 
-Bucket::Answer ClientTable::peek(const ClientKey& key, LimitId limit, const Bucket& bucket,
-                                 std::uint64_t cost, Nanos now) const {
+/// Of what the client holds, or may hold, under the shared bucket, as one does that got an entry since.
+std::uint64_t ClientTable::elsewhere(const State& state, const ClientKey& key, LimitId limit) const {
+    return InFlight::beside_shared(state) ? shared_state(key, limit).fraction : 0;
+}
+
+/// REQUIRES: the shard's lock is held.
+Answer ClientTable::take_slot(const InFlight& slots, ClientShard& shard, State& state,
+                              std::uint64_t elsewhere, std::uint64_t cost, Slot& slot) {
+    if (elsewhere == 0) InFlight::forget_shared(state);
+    const bool unused = state.fraction == 0;
+    const Answer answer = slots.take(state, cost, elsewhere);
+    if (!answer.admitted || cost == 0) return answer;
+    if (unused) InFlight::begin_use(state, shard.next_use());
+    slot = {.use = InFlight::use(state), .cost = static_cast<std::uint32_t>(cost)};
+    return answer;
+}
+
+Slot ClientTable::lent_of_shared(std::uint64_t cost) {
+    return {.cost = static_cast<std::uint32_t>(cost), .shared = true};
+}
+
+void ClientTable::release(const ClientKey& key, LimitId limit, const Slot& slot) {
+    if (slot.cost == 0) return;
+    if (slot.shared) {
+        SharedBucket& common = shared_bucket(key, limit);
+        const std::scoped_lock hold(common.lock);
+        InFlight::give_back(common.state, slot.cost);
+        return;
+    }
+    const std::uint64_t where = hash(key, limit);
+    ClientShard& shard = shards_[shard_of(where)];
+    const std::scoped_lock hold(shard.lock);
+    ClientEntry* entry = shard.find(where, key, limit);
+    if (!entry || InFlight::use(entry->state()) != slot.use) return;  // forgotten: another's, or nobody's
+    State state = entry->state();
+    InFlight::give_back(state, slot.cost);
+    entry->set(state);
+}
+
+Answer ClientTable::peek(const ClientKey& key, LimitId limit, const Rule& rule, std::uint64_t cost,
+                         Nanos now) const {
     const std::uint64_t where = hash(key, limit);
     ClientShard& shard = shards_[shard_of(where)];
     {
         const std::scoped_lock hold(shard.lock);
-        if (const ClientEntry* entry = shard.find(where, key, limit))
-            return bucket.peek(entry->state(), cost, now);
+        if (const ClientEntry* entry = shard.find(where, key, limit)) {
+            State state = entry->state();
+            const InFlight* slots = rule.in_flight();
+            return slots ? slots->take(state, cost, elsewhere(state, key, limit))
+                         : rule.peek(state, cost, now);
+        }
     }
-    return bucket.peek(shared_state(key, limit), cost, now);  // whether there is room or not
+    return rule.peek(shared_state(key, limit), cost, now);  // whether there is room or not
 }
 
 std::optional<ClientRecord> ClientTable::find(const ClientKey& key, LimitId limit) const {
@@ -109,7 +178,7 @@ void ClientTable::count(ClientEntry& entry, bool admitted, Nanos now) {
 
 /// The client's entry, made if there is room for it. REQUIRES: the shard's lock is held.
 ClientEntry* ClientTable::claim(ClientShard& shard, std::uint64_t where, const ClientKey& key, LimitId limit,
-                                Nanos now) {
+                                const Rule& rule, Nanos now) {
     if (ClientEntry* known = shard.find(where, key, limit)) return known;
     if (!reserve()) {
         // The place of the evicted passes to the new one without being given up: `size_` does not move.
@@ -131,11 +200,17 @@ ClientEntry* ClientTable::claim(ClientShard& shard, std::uint64_t where, const C
     by_limit_[limit].fetch_add(1, kRelaxed);
     bytes_.fetch_add(shard.bytes() - before, kRelaxed);
     // Who was charged under the shared bucket brings along what that owes.
-    if (shared_buckets_->any(limit)) entry->set(shared_state(key, limit));
+    if (shared_buckets_->any(limit)) {
+        const State owed = shared_state(key, limit);
+        if (!rule.in_flight())
+            entry->set(owed);
+        else if (owed.fraction > 0)
+            entry->set(InFlight::fresh_beside_shared());  // slots are given back where they were lent
+    }
     return entry;
 }
 
-Bucket::State ClientTable::shared_state(const ClientKey& key, LimitId limit) const {
+State ClientTable::shared_state(const ClientKey& key, LimitId limit) const {
     const ClientKey block = key.block();
     const SharedBucket* common = shared_buckets_->find(block, limit, hash(block, limit));
     if (!common) return {};
@@ -169,8 +244,7 @@ std::optional<ClientTable::Cursor> ClientTable::sweep(Cursor from, std::size_t e
              --left) {
             --entries;
             ClientEntry& entry = shard[from.place];
-            if (!entry.used() || unseen(entry.last_seen, now) < idle_seconds ||
-                Bucket::owes(entry.state(), now)) {
+            if (!entry.used() || unseen(entry.last_seen, now) < idle_seconds || owes(entry.state(), now)) {
                 ++from.place;
                 continue;
             }

@@ -1,7 +1,7 @@
 #pragma once
 
-// The clients that limits remember: a bounded hash table from (client, limit) to the state of that client's
-// bucket.
+// The clients that limits remember: a bounded hash table from (client, limit) to the state of that client
+// under that limit's rule.
 //
 // Sharded; each shard is open-addressed with linear probing under a spin lock that is held for one decision
 // (some 30 ns) or one slice of a sweep, never across a park. Keys are hashed with a random key of this
@@ -26,7 +26,7 @@
 #include <vector>
 
 #include "service/limit/client_key.h"
-#include "service/limit/gcra.h"
+#include "service/limit/rule.h"
 
 namespace sluice::limit {
 
@@ -52,7 +52,7 @@ struct ClientTableStats {
 struct ClientRecord {
     ClientKey key;
     LimitId limit = 0;
-    Bucket::State state;
+    State state;
     std::uint32_t allowed = 0;
     std::uint32_t denied = 0;
     std::uint32_t last_seen = 0;  // seconds on the table's clock
@@ -64,19 +64,24 @@ class ClientTable {
     ~ClientTable();
     ClientTable(const ClientTable&) = delete;
 
-    /// Decides: takes `cost` tokens of the client's bucket if they are there. Counts the answer for listings.
-    Bucket::Answer take(const ClientKey& key, LimitId limit, const Bucket& bucket, std::uint64_t cost,
-                        Nanos now);
+    /// Decides: takes `cost` of what the client has under the rule if it is there. Counts the answer for
+    /// listings. What a rule that counts requests in flight lent is in `slot`, to be given back.
+    Answer take(const ClientKey& key, LimitId limit, const Rule& rule, std::uint64_t cost, Nanos now,
+                Slot* slot = nullptr);
+    /// Gives back what take() or take_all() lent, once; nothing happens when the client was forgotten
+    /// meanwhile.
+    void release(const ClientKey& key, LimitId limit, const Slot& slot);
 
     /// One of the limits that a request is charged under.
     struct Charge {
         ClientKey key;
         LimitId limit;
-        const Bucket* bucket;
+        const Rule* rule;
         std::uint64_t cost;
-        bool may_refuse;          // false: what it says has no consequence for the others
-        bool asked = false;       // by take_all(): false when one before it refused
-        Bucket::Answer answer{};  // if asked
+        bool may_refuse;     // false: what it says has no consequence for the others
+        bool asked = false;  // by take_all(): false when one before it refused
+        Answer answer{};     // if asked
+        Slot slot{};         // if it was lent one: nobody refused
     };
     static constexpr std::size_t kChargesMax = 32;
     /// Takes all or none: asks in order until one that may refuse does; then nobody has spent anything. One
@@ -85,8 +90,7 @@ class ClientTable {
     void take_all(std::span<Charge> charges, Nanos now);
 
     /// What take() would answer; spends and creates nothing.
-    Bucket::Answer peek(const ClientKey& key, LimitId limit, const Bucket& bucket, std::uint64_t cost,
-                        Nanos now) const;
+    Answer peek(const ClientKey& key, LimitId limit, const Rule& rule, std::uint64_t cost, Nanos now) const;
 
     std::optional<ClientRecord> find(const ClientKey& key, LimitId limit) const;
     /// Forgets the client under that limit; its next request starts with a full bucket. False: it was not
@@ -121,11 +125,18 @@ class ClientTable {
     std::uint64_t hash(const ClientKey& key, LimitId limit) const;
     std::size_t shard_of(std::uint64_t hash) const;
     ClientEntry* claim(ClientShard& shard, std::uint64_t hash, const ClientKey& key, LimitId limit,
-                       Nanos now);
+                       const Rule& rule, Nanos now);
+    Answer take_in_flight(const ClientKey& key, LimitId limit, const Rule& rule, std::uint64_t cost,
+                          Nanos now, Slot* slot);
+    Answer take_shared(const ClientKey& key, LimitId limit, const Rule& rule, std::uint64_t cost, Nanos now);
+    std::uint64_t elsewhere(const State& state, const ClientKey& key, LimitId limit) const;
+    static Answer take_slot(const InFlight& slots, ClientShard& shard, State& state, std::uint64_t elsewhere,
+                            std::uint64_t cost, Slot& slot);
+    static Slot lent_of_shared(std::uint64_t cost);
     bool reserve();
     static void count(ClientEntry& entry, bool admitted, Nanos now);
     SharedBucket& shared_bucket(const ClientKey& key, LimitId limit);
-    Bucket::State shared_state(const ClientKey& key, LimitId limit) const;
+    State shared_state(const ClientKey& key, LimitId limit) const;
 
     // Fixed.
     const std::array<std::uint64_t, 2> secret_;

@@ -8,12 +8,6 @@
 
 namespace sluice::limit {
 
-namespace {
-
-constexpr std::uint64_t kSkew = 10'000'000'000;
-
-}  // namespace
-
 Bucket::Bucket(std::uint64_t count, std::chrono::nanoseconds per, std::uint64_t burst) : burst_(burst) {
     const auto period = static_cast<std::uint64_t>(per.count());
     SLUICE_CHECK(count > 0 && period > 0 && burst > 0, "a bucket fills and holds something");
@@ -76,7 +70,7 @@ Nanos Bucket::longer(const Span& a, const Span& b) {
     return static_cast<Nanos>(a.whole - b.whole + (a.fraction > b.fraction));
 }
 
-Bucket::Answer Bucket::take(State& state, std::uint64_t cost, Nanos now) const {
+Answer Bucket::take(State& state, std::uint64_t cost, Nanos now) const {
     Span start = ahead(state, now);
     // Further ahead than an empty bucket is. By a little: another thread's clock was read later than ours,
     // and it took the last token; cutting that off would give it back. By much: a reload made the bucket

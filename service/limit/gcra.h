@@ -10,12 +10,10 @@
 #include <chrono>
 #include <compare>
 #include <cstdint>
-#include <limits>
+
+#include "service/limit/state.h"
 
 namespace sluice::limit {
-
-/// Nanoseconds on the steady clock.
-using Nanos = std::int64_t;
 
 /// A rate and a burst, made ready for arithmetic.
 class Bucket {
@@ -24,31 +22,11 @@ class Bucket {
     /// count < 2^32; burst × per / count is below 146 years.
     Bucket(std::uint64_t count, std::chrono::nanoseconds per, std::uint64_t burst);
 
-    /// The state of one client under one limit. Zero is a full bucket.
-    struct State {
-        Nanos tat = 0;               // whole nanoseconds …
-        std::uint32_t fraction = 0;  // … and this many denominators of one more
-        bool operator==(const State&) const = default;
-    };
-
-    struct Answer {
-        bool admitted = false;
-        std::uint64_t remaining = 0;  // whole tokens left
-        Nanos retry_after = 0;  // when refused: a request of the same cost that waits this long is admitted
-        Nanos next_token = 0;   // until one more token is there than now; 0: the bucket is full
-    };
-
-    /// retry_after of a request that costs more than the bucket holds.
-    static constexpr Nanos kNever = std::numeric_limits<Nanos>::max();
-
     /// Takes `cost` tokens if they are there. A cost of 0 is always admitted. Calls for one state may come
     /// with times up to a second out of order: none gets more for it.
     Answer take(State& state, std::uint64_t cost, Nanos now) const;
     /// What take() would answer.
     Answer peek(State state, std::uint64_t cost, Nanos now) const { return take(state, cost, now); }
-
-    /// Whether a client in this state would be better off forgotten.
-    static bool owes(const State& state, Nanos now) { return state.tat + (state.fraction > 0) > now; }
 
     std::uint64_t burst() const { return burst_; }
     /// How long an empty bucket takes to fill, in whole seconds, rounded up: `w` of RateLimit-Policy.

@@ -12,13 +12,13 @@
 
 #include "runtime/spin_lock.h"
 #include "service/limit/client_key.h"
-#include "service/limit/gcra.h"
+#include "service/limit/state.h"
 
 namespace sluice::limit {
 
 struct SharedBucket {
     mutable runtime::SpinLock lock;
-    Bucket::State state;  // guarded by lock
+    State state;  // guarded by lock
 };
 
 /// Any thread may call any function at any time.

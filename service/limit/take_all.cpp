@@ -41,11 +41,12 @@ struct Account {
     ClientShard* shard;
     ClientEntry* entry = nullptr;    // else:
     SharedBucket* common = nullptr;  // the table had no room
-    Bucket::State before, after;
+    std::uint64_t elsewhere = 0;     // of a rule that counts requests in flight: ClientTable::elsewhere()
+    State before, after;
 };
 
 // Owes for ever: no charge made later on evicts what one made earlier stands on.
-constexpr Bucket::State kPinned{.tat = Bucket::kNever, .fraction = 0};
+constexpr State kPinned{.tat = kNever, .fraction = 0};
 
 }  // namespace
 
@@ -68,8 +69,11 @@ void ClientTable::take_all(std::span<Charge> charges, Nanos now) {
     for (std::size_t i = 0; i < charges.size(); ++i) {
         const Charge& charge = charges[i];
         Account& account = accounts[i];
-        if (ClientEntry* entry = claim(*account.shard, account.hash, charge.key, charge.limit, now)) {
+        if (ClientEntry* entry =
+                claim(*account.shard, account.hash, charge.key, charge.limit, *charge.rule, now)) {
             account.before = entry->state();
+            if (charge.rule->in_flight())
+                account.elsewhere = elsewhere(account.before, charge.key, charge.limit);
             entry->set(kPinned);
         } else {
             shared_.fetch_add(1, std::memory_order_relaxed);
@@ -90,15 +94,22 @@ void ClientTable::take_all(std::span<Charge> charges, Nanos now) {
         account.after = account.before;
         charge.asked = !refused;
         if (refused) continue;
-        charge.answer = charge.bucket->take(account.after, charge.cost, now);
+        const InFlight* slots = charge.rule->in_flight();
+        if (slots && account.entry) [[unlikely]]
+            charge.answer =
+                take_slot(*slots, *account.shard, account.after, account.elsewhere, charge.cost, charge.slot);
+        else
+            charge.answer = charge.rule->take(account.after, charge.cost, now);
+        if (slots && account.common && charge.answer.admitted) charge.slot = lent_of_shared(charge.cost);
         refused = !charge.answer.admitted && charge.may_refuse;
     }
 
     for (std::size_t i = 0; i < charges.size(); ++i) {
-        const Charge& charge = charges[i];
+        Charge& charge = charges[i];
         const Account& account = accounts[i];
+        if (refused) charge.slot = {};
         const bool spent = charge.asked && charge.answer.admitted;
-        const Bucket::State& state = refused && spent ? account.before : account.after;
+        const State& state = refused && spent ? account.before : account.after;
         if (account.common) account.common->state = state;
         if (!account.entry) continue;
         account.entry->set(state);

@@ -33,6 +33,7 @@ void gather(const Policy& policy, const Request& request, std::size_t route, Ver
                         .key = *key,
                         .cost = limit.cost(request.head),
                         .answer = {},
+                        .slot = {},
                         .asked = false});
     }
 }
@@ -42,17 +43,19 @@ void ask(limit::ClientTable& table, std::span<Applied> applied, limit::Nanos now
     if (applied.empty()) return;
     if (applied.size() == 1) {  // most often, and cheaper
         Applied& only = applied.front();
-        only.answer = table.take(only.key, only.limit->account.id, only.limit->bucket, only.cost, now);
+        only.answer =
+            table.take(only.key, only.limit->account.id, only.limit->rule, only.cost, now, &only.slot);
         only.asked = true;
         return;
     }
     limit::ShortList<limit::ClientTable::Charge, kLimitsMax> charges;
     for (const Applied& each : applied)
-        charges.add({each.key, each.limit->account.id, &each.limit->bucket, each.cost, !each.limit->shadow});
+        charges.add({each.key, each.limit->account.id, &each.limit->rule, each.cost, !each.limit->shadow});
     table.take_all(charges, now);
     for (std::size_t i = 0; i < applied.size(); ++i) {
         applied[i].asked = charges[i].asked;
         applied[i].answer = charges[i].answer;
+        applied[i].slot = charges[i].slot;
     }
 }
 
@@ -97,7 +100,7 @@ Verdict explain(const Policy& policy, const limit::ClientTable& table, const Req
     gather(policy, request, route, verdict, [&](const Applied& applied) {
         Applied& asked = verdict.applied_.add(applied);
         asked.asked = true;
-        asked.answer = table.peek(asked.key, asked.limit->account.id, asked.limit->bucket, asked.cost, now);
+        asked.answer = table.peek(asked.key, asked.limit->account.id, asked.limit->rule, asked.cost, now);
     });
     conclude(verdict);
     return verdict;

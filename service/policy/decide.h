@@ -19,8 +19,9 @@ struct Applied {
     const Limit* limit;
     limit::ClientKey key;
     std::uint64_t cost;
-    limit::Bucket::Answer answer;
-    bool asked;  // false: an earlier limit had refused already (explain() asks all)
+    limit::Answer answer;
+    limit::Slot slot;  // of a limit that counts requests in flight: what it lent (slots.h gives it back)
+    bool asked;        // false: an earlier limit had refused already (explain() asks all)
 };
 
 class Verdict {

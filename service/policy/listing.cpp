@@ -22,7 +22,7 @@ LimitsById by_id(const Policy& policy, std::string_view name) {
 }
 
 ListedClient listed(const Limit& limit, const limit::ClientRecord& record, limit::Nanos now) {
-    return {&limit, record, limit.bucket.peek(record.state, 0, now).remaining,
+    return {&limit, record, limit.rule.peek(record.state, 0, now).remaining,
             limit::ClientTable::unseen_seconds(record.last_seen, now)};
 }
 

@@ -31,6 +31,26 @@ std::string quoted(std::string_view name) {
     return text + '"';
 }
 
+limit::Rule rule_of(const config::Limit& limit) {
+    switch (limit.algorithm) {
+        case config::Algorithm::token_bucket:
+            return limit::Bucket(limit.rate.count, limit.rate.per, limit.burst);
+        case config::Algorithm::fixed_window: return limit::FixedWindow(limit.rate.count, limit.rate.per);
+        case config::Algorithm::sliding_window: return limit::SlidingWindow(limit.rate.count, limit.rate.per);
+        case config::Algorithm::concurrency: return limit::InFlight(limit.max);
+    }
+    SLUICE_CHECK(false, "an algorithm of the configuration's");
+}
+
+/// An item of RateLimit-Policy (draft-ietf-httpapi-ratelimit-headers-10 §3): the quota, and the window unless
+/// it is no matter of time.
+std::string policy_item(std::string_view quoted_name, const limit::Rule& rule) {
+    const std::string quota =
+        std::string(quoted_name) + ";q=" + std::to_string(std::min(rule.quota(), kStructuredIntegerMax));
+    if (rule.in_flight()) return quota + ";qu=\"concurrent-requests\"";
+    return quota + ";w=" + std::to_string(rule.window_seconds());
+}
+
 std::size_t upstream_index(const config::Config& config, const config::Route& route) {
     if (route.respond) return Route::kResponds;
     const auto found = std::ranges::find(config.upstreams, route.upstream, &config::Upstream::name);
@@ -60,11 +80,10 @@ Limit::Limit(const config::Limit& limit, const config::Client& client, Ledger& l
     : settings(limit),
       match(limit.match),
       key(limit, client, ledger.secret()),
-      bucket(limit.rate.count, limit.rate.per, limit.burst),
+      rule(rule_of(limit)),
       account(ledger.account(limit)),
       quoted_name(quoted(limit.name)),
-      policy_item(quoted_name + ";q=" + std::to_string(std::min(limit.burst, kStructuredIntegerMax)) +
-                  ";w=" + std::to_string(bucket.window_seconds())),
+      policy_item(policy::policy_item(quoted_name, rule)),
       shadow(limit.mode == config::Mode::shadow) {}
 
 std::uint64_t Limit::cost(const http::RequestHead& head) const {

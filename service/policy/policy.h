@@ -57,7 +57,7 @@ struct Limit {
     config::Limit settings;
     Matcher match;
     KeyMaker key;
-    limit::Bucket bucket;
+    limit::Rule rule;
     Ledger::Account account;
     std::string quoted_name;  // as a structured field's string: "per-ip", quotes included
     std::string policy_item;  // of RateLimit-Policy: "per-ip";q=20;w=2

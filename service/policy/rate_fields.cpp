@@ -2,7 +2,6 @@
 
 #include <algorithm>
 #include <charconv>
-#include <limits>
 
 #include "service/http/writer.h"
 #include "service/policy/structured_list.h"
@@ -42,7 +41,7 @@ void write_standard(const Applied& nearest, http::Writer& to) {
 }
 
 void write_legacy(const Applied& nearest, http::Writer& to) {
-    to << "X-RateLimit-Limit: " << nearest.limit->bucket.burst()
+    to << "X-RateLimit-Limit: " << nearest.limit->rule.quota()
        << "\r\nX-RateLimit-Remaining: " << nearest.answer.remaining
        << "\r\nX-RateLimit-Reset: " << seconds_up(nearest.answer.next_token) << "\r\n";
 }
@@ -72,9 +71,9 @@ std::optional<std::uint64_t> legacy_remaining(const http::Fields& fields) {
 std::uint64_t retry_after_seconds(const Verdict& verdict) {
     if (!verdict.refused_by) return 0;
     const limit::Nanos wait = verdict.refused_by->answer.retry_after;
-    if (wait == std::numeric_limits<limit::Nanos>::max())
-        return verdict.refused_by->limit->bucket.window_seconds();
-    return std::max<std::uint64_t>(1, seconds_up(wait));
+    const bool never = wait == limit::kNever;
+    const std::uint64_t seconds = never ? verdict.refused_by->limit->rule.window_seconds() : seconds_up(wait);
+    return std::max<std::uint64_t>(1, seconds);
 }
 
 std::string_view write_rate_fields(const Verdict& verdict, config::RateHeaders headers,

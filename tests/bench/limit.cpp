@@ -29,7 +29,7 @@ using namespace sluice;
 using namespace std::chrono_literals;
 
 constexpr int kDecisions = 3'000'000;
-const limit::Bucket kBucket(10, 1s, 20);
+const limit::Rule kBucket = limit::Bucket(10, 1s, 20);
 
 limit::Nanos now() {
     return std::chrono::steady_clock::now().time_since_epoch().count();

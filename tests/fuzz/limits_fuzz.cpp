@@ -49,7 +49,7 @@ config::Limit limit_of(Bytes& bytes, std::size_t index) {
 
 /// What one limit is to be: a bucket for each client, or one for all.
 struct Played {
-    std::array<limit::Bucket::State, kClients> states{};
+    std::array<limit::State, kClients> states{};
 };
 
 }  // namespace
@@ -81,15 +81,15 @@ extern "C" int LLVMFuzzerTestOneInput(const std::uint8_t* data, std::size_t size
         address[15] = static_cast<std::uint8_t>(client);
         const policy::Verdict verdict = policy::decide(policy, ledger.table, {kHead, "", address}, 0, now);
 
-        std::vector<limit::Bucket::State*> states;
-        std::vector<limit::Bucket::State> after;
+        std::vector<limit::State*> states;
+        std::vector<limit::State> after;
         const policy::Limit* refuses = nullptr;
         for (std::size_t i = 0; i < policy.limits().size(); ++i) {
             const policy::Limit& limit = policy.limits()[i];
             if (!limit.settings.match.methods.empty()) continue;
             const bool global = limit.settings.key[0].kind == config::KeyKind::global;
-            limit::Bucket::State* state = &played[i].states[global ? 0 : client];
-            limit::Bucket::State next = *state;
+            limit::State* state = &played[i].states[global ? 0 : client];
+            limit::State next = *state;
             const bool admits = limit.bucket.take(next, limit.settings.cost.fixed, now).admitted;
             if (!admits && !limit.shadow && !refuses) refuses = &limit;
             states.push_back(state);
@@ -102,7 +102,7 @@ extern "C" int LLVMFuzzerTestOneInput(const std::uint8_t* data, std::size_t size
         for (std::size_t i = 0; i < states.size(); ++i) {
             const policy::Applied& applied = verdict.applied()[i];
             const auto found = ledger.table.find(applied.key, applied.limit->account.id);
-            require((found ? found->state : limit::Bucket::State{}) == *states[i]);
+            require((found ? found->state : limit::State{}) == *states[i]);
         }
     }
     return 0;

@@ -17,8 +17,8 @@ namespace {
 using namespace test;
 using namespace std::chrono_literals;
 
-const Bucket kTen(10, 1s, 20);
-const Bucket kHundredAnHour(100, 1h, 100);
+const Rule kTen = Bucket(10, 1s, 20);
+const Rule kHundredAnHour = Bucket(100, 1h, 100);
 
 std::uint64_t sweep(ClientTable& table, Nanos idle, Nanos now, std::size_t slice = 100) {
     std::uint64_t removed = 0;
@@ -27,7 +27,7 @@ std::uint64_t sweep(ClientTable& table, Nanos idle, Nanos now, std::size_t slice
     return removed;
 }
 
-int admitted(ClientTable& table, const ClientKey& key, const Bucket& bucket, Nanos now, int attempts) {
+int admitted(ClientTable& table, const ClientKey& key, const Rule& bucket, Nanos now, int attempts) {
     int admitted = 0;
     for (int i = 0; i < attempts; ++i) admitted += table.take(key, 0, bucket, 1, now).admitted;
     return admitted;
@@ -185,7 +185,7 @@ struct ClosedForm {
 };
 
 TEST(ClientTable, WhateverIsSweptWheneverNobodyGetsMoreThanTheClosedForm) {
-    const Bucket bucket(1, 10s, 10);
+    const Rule bucket = Bucket(1, 10s, 10);
     for (std::uint64_t seed = 1; seed <= 30; ++seed) {
         std::mt19937_64 random(seed);
         ClientTable table(10'000, seed);
@@ -278,7 +278,7 @@ TEST(ClientTable, LoweredMaximumLetsTheTableShrinkAsClientsLeave) {
 }
 
 TEST(ClientTable, WhateverFloodsTheTableNobodyGetsMoreThanTheClosedForm) {
-    const Bucket bucket(1, 10s, 10);
+    const Rule bucket = Bucket(1, 10s, 10);
     for (std::uint64_t seed = 1; seed <= 30; ++seed) {
         std::mt19937_64 random(seed);
         ClientTable table(20, seed);
@@ -299,7 +299,7 @@ TEST(ClientTable, WhateverFloodsTheTableNobodyGetsMoreThanTheClosedForm) {
 
 TEST(ClientTable, ThreadsAtOnceGetPreciselyTheClosedForm) {
     constexpr int kThreads = 4, kEach = 250'000, kClients = 5;
-    const Bucket bucket(1, 1ms, 1000);  // time moves on: 1 ms for each 100 attempts of one thread
+    const Rule bucket = Bucket(1, 1ms, 1000);  // time moves on: 1 ms for each 100 attempts of one thread
     ClientTable table(1000);
     std::array<std::atomic<int>, kClients> admitted{};
     std::atomic<Nanos> clock{kNow};
@@ -355,7 +355,7 @@ TEST(ClientTable, MaximumHoldsAtEveryMomentWhileThreadsAddAndSweep) {
 
 TEST(TakeAll, OneThatRefusesSparesAllAndOneThatMayNotIsPassedOver) {
     ClientTable table(1000);
-    const Bucket one(1, 1h, 1), three(1, 1h, 3);
+    const Rule one = Bucket(1, 1h, 1), three = Bucket(1, 1h, 3);
     const auto charge = [&](bool tight_may_refuse) {
         std::array charges{ClientTable::Charge{client(1), 0, &three, 1, true},
                            ClientTable::Charge{client(1), 1, &one, 1, tight_may_refuse},
@@ -382,7 +382,7 @@ TEST(TakeAll, OneThatRefusesSparesAllAndOneThatMayNotIsPassedOver) {
 TEST(TakeAll, InAFullTableTheSharedBucketsAreChargedAllOrNone) {
     ClientTable table(4);
     for (std::uint32_t n = 0; n < 4; ++n) table.take(client(n), 9, kHundredAnHour, 1, kNow);
-    const Bucket two(1, 1h, 2), five(1, 1h, 5);
+    const Rule two = Bucket(1, 1h, 2), five = Bucket(1, 1h, 5);
     int admitted = 0;
     for (std::uint32_t n = 10; n < 30; ++n) {
         std::array charges{ClientTable::Charge{client(n), 0, &five, 1, true},
@@ -395,7 +395,7 @@ TEST(TakeAll, InAFullTableTheSharedBucketsAreChargedAllOrNone) {
 }
 
 TEST(TakeAll, ChargesOfOneRequestDoNotPushEachOtherOut) {
-    const Bucket three(1, 1h, 3);
+    const Rule three = Bucket(1, 1h, 3);
     for (std::uint64_t max = 1; max <= 8; ++max) {
         ClientTable table(max);
         int admitted = 0;

@@ -29,12 +29,12 @@ struct Step {
 
 void run(const Bucket& bucket, const std::vector<Step>& timeline, Nanos tick = kTick,
          Nanos start = 1000 * kSecond) {
-    Bucket::State state;
+    State state;
     for (std::size_t i = 0; i < timeline.size(); ++i) {
         const Step& step = timeline[i];
         const Nanos now = start + step.time * tick;
         EXPECT_EQ(bucket.peek(state, 0, now).remaining, step.tokens) << "before step " << i;
-        const Bucket::Answer answer = bucket.take(state, step.cost, now);
+        const Answer answer = bucket.take(state, step.cost, now);
         EXPECT_EQ(answer.admitted, step.admitted) << "at step " << i;
         EXPECT_EQ(answer.remaining, step.tokens - (step.admitted ? step.cost : 0)) << "after step " << i;
     }
@@ -79,7 +79,7 @@ TEST(Gcra, FillsUpToTheBurstAndNotFurther) {
 
 TEST(Gcra, TwoASecondBurstFourAdmitsOneEachHalfSecond) {
     const Bucket bucket(2, 1s, 4);
-    Bucket::State state;
+    State state;
     int admitted = 0;
     for (int i = 0; i < 20; ++i) admitted += bucket.take(state, 1, kSecond).admitted;
     EXPECT_EQ(admitted, 4);
@@ -125,7 +125,7 @@ TEST(Gcra, BurstOfTwoToThe31) {
 
 TEST(Gcra, FullBeforeItWasEverAsked) {
     for (const Nanos now : {Nanos{0}, Nanos{1}, kSecond, Nanos{1} << 61}) {
-        Bucket::State state;
+        State state;
         EXPECT_TRUE(Bucket(1, kDay, 7).take(state, 7, now).admitted) << now;
         EXPECT_FALSE(Bucket(1, kDay, 7).take(state, 1, now).admitted) << now;
     }
@@ -135,20 +135,20 @@ TEST(Gcra, HostileCostIsRefusedAndSpendsNothing) {
     const Bucket bucket(1, kDay * 365, 100);
     for (const std::uint64_t cost :
          {std::uint64_t{101}, std::uint64_t{1} << 32, std::uint64_t{1} << 63, ~std::uint64_t{0}}) {
-        Bucket::State state;
-        const Bucket::Answer answer = bucket.take(state, cost, kSecond);
+        State state;
+        const Answer answer = bucket.take(state, cost, kSecond);
         EXPECT_FALSE(answer.admitted);
-        EXPECT_EQ(answer.retry_after, Bucket::kNever);
+        EXPECT_EQ(answer.retry_after, kNever);
         EXPECT_EQ(answer.remaining, 100U);
-        EXPECT_EQ(state, Bucket::State{});
+        EXPECT_EQ(state, State{});
     }
 }
 
 TEST(Gcra, CostOfNothingIsAdmittedByAnEmptyBucket) {
     const Bucket bucket(1, 1s, 1);
-    Bucket::State state;
+    State state;
     ASSERT_TRUE(bucket.take(state, 1, kSecond).admitted);
-    const Bucket::State before = state;
+    const State before = state;
     EXPECT_TRUE(bucket.take(state, 0, kSecond).admitted);
     EXPECT_EQ(state, before);
 }
@@ -166,7 +166,7 @@ TEST(Gcra, WindowIsTheTimeToFillRoundedUp) {
 
 TEST(Gcra, ClockStepBackDoesNotRefund) {
     const Bucket bucket(10, 1s, 10);
-    Bucket::State state;
+    State state;
     ASSERT_TRUE(bucket.take(state, 10, 1000 * kSecond).admitted);
     EXPECT_FALSE(bucket.take(state, 1, 500 * kSecond).admitted);
     EXPECT_FALSE(bucket.take(state, 1, 500 * kSecond + kTick - 1).admitted);
@@ -174,7 +174,7 @@ TEST(Gcra, ClockStepBackDoesNotRefund) {
 
 TEST(Gcra, ClockStepBackDoesNotPunishLongerThanFillingTakes) {
     const Bucket bucket(10, 1s, 10);
-    Bucket::State state;
+    State state;
     ASSERT_TRUE(bucket.take(state, 10, 1000 * kSecond).admitted);
     ASSERT_FALSE(bucket.take(state, 1, 500 * kSecond).admitted);
     EXPECT_TRUE(bucket.take(state, 1, 500 * kSecond + kTick).admitted);
@@ -183,7 +183,7 @@ TEST(Gcra, ClockStepBackDoesNotPunishLongerThanFillingTakes) {
 
 TEST(Gcra, ThreadWhoseClockWasReadEarlierGivesNothingBack) {
     const Bucket bucket(10, 1s, 10);
-    Bucket::State state;
+    State state;
     ASSERT_TRUE(bucket.take(state, 10, kSecond).admitted);
     for (Nanos late = 1; late < kSecond / 2; late *= 3) {
         EXPECT_FALSE(bucket.take(state, 1, kSecond - late).admitted);
@@ -194,7 +194,7 @@ TEST(Gcra, ThreadWhoseClockWasReadEarlierGivesNothingBack) {
 }
 
 TEST(Gcra, SmallerBucketAfterAReloadIsEmptyAndFills) {
-    Bucket::State state;
+    State state;
     ASSERT_TRUE(Bucket(100, 1h, 100).take(state, 100, kSecond).admitted);
     const Bucket smaller(10, 1s, 20);
     EXPECT_FALSE(smaller.take(state, 1, kSecond).admitted);
@@ -251,7 +251,7 @@ TEST(Gcra, MillionStepsDriftByNothing) {
     for (const RateCase& rate : kRates) {
         const Bucket bucket(rate.count, rate.per, rate.burst);
         Exact exact(rate.count, rate.per, rate.burst);
-        Bucket::State state;
+        State state;
         const auto interval = static_cast<std::uint64_t>(rate.per.count()) / rate.count + 1;
         Nanos now = kSecond;
         for (int step = 0; step < 1'000'000 && now < kLatest; ++step) {
@@ -259,7 +259,7 @@ TEST(Gcra, MillionStepsDriftByNothing) {
             const std::uint64_t cost =
                 random() % 16 ? 1 : random() % std::min<std::uint64_t>(rate.burst + 2, 1000);
             const bool expected = exact.take(cost, now);
-            const Bucket::Answer answer = bucket.take(state, cost, now);
+            const Answer answer = bucket.take(state, cost, now);
             ASSERT_EQ(answer.admitted, expected) << rate.count << '/' << rate.per.count() << " step " << step;
             ASSERT_EQ(answer.remaining, exact.remaining(now))
                 << rate.count << '/' << rate.per.count() << " step " << step;
@@ -271,11 +271,11 @@ TEST(Gcra, WhoWaitsPreciselyRetryAfterIsAdmittedAndNobodyBefore) {
     std::mt19937_64 random(2);
     for (const RateCase& rate : kRates) {
         const Bucket bucket(rate.count, rate.per, rate.burst);
-        Bucket::State state;
+        State state;
         Nanos now = kSecond;
         for (int round = 0; round < 10'000 && now < kLatest; ++round) {
             const std::uint64_t cost = 1 + random() % rate.burst;
-            const Bucket::Answer answer = bucket.take(state, cost, now);
+            const Answer answer = bucket.take(state, cost, now);
             if (answer.admitted) continue;
             ASSERT_GT(answer.retry_after, 0);
             ASSERT_FALSE(bucket.peek(state, cost, now + answer.retry_after - 1).admitted);
@@ -289,12 +289,12 @@ TEST(Gcra, NextTokenTellsWhenOneMoreIsThere) {
     std::mt19937_64 random(3);
     for (const RateCase& rate : kRates) {
         const Bucket bucket(rate.count, rate.per, rate.burst);
-        Bucket::State state;
+        State state;
         Nanos now = kSecond;
         for (int round = 0; round < 10'000; ++round) {
             now += static_cast<Nanos>(random() %
                                       (1 + static_cast<std::uint64_t>(rate.per.count()) / rate.count));
-            const Bucket::Answer answer =
+            const Answer answer =
                 bucket.take(state, 1 + random() % std::min<std::uint64_t>(rate.burst, 3), now);
             if (answer.next_token == 0) {
                 ASSERT_EQ(answer.remaining, rate.burst);
@@ -310,13 +310,13 @@ TEST(Gcra, OwesUntilItIsFullAgain) {
     std::mt19937_64 random(4);
     for (const RateCase& rate : kRates) {
         const Bucket bucket(rate.count, rate.per, rate.burst);
-        Bucket::State state;
-        ASSERT_FALSE(Bucket::owes(state, kSecond));
+        State state;
+        ASSERT_FALSE(owes(state, kSecond));
         for (int i = 0; i < 100; ++i) bucket.take(state, 1 + random() % rate.burst, kSecond);
-        ASSERT_TRUE(Bucket::owes(state, kSecond));
+        ASSERT_TRUE(owes(state, kSecond));
         const Nanos full = state.tat + (state.fraction > 0);
-        EXPECT_FALSE(Bucket::owes(state, full));
-        EXPECT_TRUE(Bucket::owes(state, full - 1));
+        EXPECT_FALSE(owes(state, full));
+        EXPECT_TRUE(owes(state, full - 1));
         EXPECT_EQ(bucket.peek(state, 0, full).next_token, 0);
     }
 }

@@ -15,8 +15,8 @@ using namespace std::chrono_literals;
 using runtime::now;
 namespace this_task = runtime::this_task;
 
-const Bucket kTen(10, 1s, 20);
-const Bucket kHundredAnHour(100, 1h, 100);
+const Rule kTen = Bucket(10, 1s, 20);
+const Rule kHundredAnHour = Bucket(100, 1h, 100);
 
 Nanos nanos() {
     return now().time_since_epoch().count();
@@ -131,7 +131,7 @@ TEST_P(JanitorOnWorkers, SweepsWhileTasksDecideAndNobodyGainsByIt) {
             janitor.run();
             swept.done();
         });
-        const Bucket bucket(1, 1h, 10);
+        const Rule bucket = Bucket(1, 1h, 10);
         int admitted = 0;
         for (int i = 0; i < 200'000; ++i) {
             admitted += table.take(client(1), 0, bucket, 1, nanos()).admitted;

@@ -1,0 +1,25 @@
+#include "service/limit/rule.h"
+
+namespace sluice::limit {
+
+Answer Rule::take_other(State& state, std::uint64_t cost, Nanos now) const {
+    if (const auto* fixed = std::get_if<FixedWindow>(&form_)) return fixed->take(state, cost, now);
+    if (const auto* sliding = std::get_if<SlidingWindow>(&form_)) return sliding->take(state, cost, now);
+    return std::get<InFlight>(form_).take(state, cost);
+}
+
+std::uint64_t Rule::quota() const {
+    if (const auto* bucket = std::get_if<Bucket>(&form_)) return bucket->burst();
+    if (const auto* fixed = std::get_if<FixedWindow>(&form_)) return fixed->count();
+    if (const auto* sliding = std::get_if<SlidingWindow>(&form_)) return sliding->count();
+    return std::get<InFlight>(form_).max();
+}
+
+std::uint64_t Rule::window_seconds() const {
+    if (const auto* bucket = std::get_if<Bucket>(&form_)) return bucket->window_seconds();
+    if (const auto* fixed = std::get_if<FixedWindow>(&form_)) return fixed->window_seconds();
+    if (const auto* sliding = std::get_if<SlidingWindow>(&form_)) return sliding->window_seconds();
+    return 0;
+}
+
+}  // namespace sluice::limit
