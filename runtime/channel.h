@@ -47,7 +47,11 @@ class Channel {
 
     // receive() returns the oldest value, parking until there is one; nullopt when the channel is closed and
     // empty, or this task was cancelled or its deadline passed.
-    std::optional<T> receive();
+    std::optional<T> receive() {
+        std::optional<T> value;
+        receive_into(value);
+        return value;
+    }
     // try_receive() receives if that needs no waiting.
     std::optional<T> try_receive();
 
@@ -72,7 +76,7 @@ class Channel {
 
         Waiter waiter;
         T* outgoing = nullptr;
-        std::optional<T> incoming;
+        std::optional<T>* incoming = nullptr;
         bool done = false;  // sent or received; else the channel was closed
     };
 
@@ -82,6 +86,11 @@ class Channel {
     };
 
     enum class Step { done, closed, wait };
+
+    // receive(), into the caller's variable. A small optional that is returned in a register was put together
+    // in memory just before, and is loaded before its parts have arrived there: a third of the time of a
+    // receive().
+    void receive_into(std::optional<T>& value);
 
     // The next four need lock_. What they wake, the caller unparks after letting go of it.
     Step step_send(T& value, Waiter*& woken);
@@ -109,10 +118,11 @@ class Channel<T>::Iterator {
     using value_type = T;
     using difference_type = std::ptrdiff_t;
 
-    explicit Iterator(Channel& channel) : channel_(&channel), value_(channel.receive()) {}
+    explicit Iterator(Channel& channel) : channel_(&channel) { channel.receive_into(value_); }
     T& operator*() { return *value_; }
     Iterator& operator++() {
-        value_ = channel_->receive();
+        value_.reset();
+        channel_->receive_into(value_);
         return *this;
     }
     void operator++(int) { ++*this; }
@@ -150,18 +160,17 @@ bool Channel<T>::try_send(T& value) {
 }
 
 template <class T>
-std::optional<T> Channel<T>::receive() {
-    std::optional<T> value;
+void Channel<T>::receive_into(std::optional<T>& value) {
     Waiter* woken = nullptr;
     lock_.lock();
     if (step_receive(value, woken) == Step::wait) {
         Wait wait(waiter_of(waiting_task()));
+        wait.incoming = &value;
         wait_in(receivers_, lock_, wait.waiter, WaitReason::channel_receive, this);
-        return std::move(wait.incoming);
+        return;
     }
     lock_.unlock();
     wake(woken);
-    return value;
 }
 
 template <class T>
@@ -191,7 +200,7 @@ auto Channel<T>::step_send(T& value, Waiter*& woken) -> Step {
     if (closed_) return Step::closed;
     if ((woken = receivers_.claim_front()) != nullptr) {
         Wait& receiver = Wait::of(*woken);
-        receiver.incoming.emplace(std::move(value));
+        receiver.incoming->emplace(std::move(value));
         receiver.done = true;
         return Step::done;
     }

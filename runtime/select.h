@@ -114,13 +114,13 @@ ReceiveCase<T>::ReceiveCase(Channel<T>& channel) : channel_(channel) {
     enlist = [](SelectCase& base, const Waiter& first) {
         auto& self = static_cast<ReceiveCase&>(base);
         self.wait_.emplace(Waiter(first, nullptr));
+        self.wait_->incoming = &self.value;
         self.channel_.receivers_.push_back(self.wait_->waiter);
         return &self.wait_->waiter;
     };
     withdraw = [](SelectCase& base) {
         auto& self = static_cast<ReceiveCase&>(base);
         self.channel_.receivers_.remove(self.wait_->waiter);
-        self.value = std::move(self.wait_->incoming);
         return self.wait_->waiter.won;
     };
 }
