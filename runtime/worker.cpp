@@ -216,7 +216,9 @@ void Worker::take_in(Woken& woken) {
 
 Task* Worker::next_local() {
     if (Task* const task = next_slot_.take()) {
-        if (in_a_row_++ < kNextSlotInARow) return task;
+        // With nobody in the ring there is nobody to be fair to. Queueing the task all the same would publish
+        // it, and the next worker would wake up and carry off one end of a conversation.
+        if (in_a_row_++ < kNextSlotInARow || ring_.empty()) return task;
         enqueue(task);
     }
     in_a_row_ = 0;
