@@ -1,5 +1,7 @@
 #include "runtime/context.h"
 
+#include <cstddef>
+
 #include <boost/context/detail/fcontext.hpp>
 #include <cxxabi.h>
 
@@ -10,19 +12,55 @@ namespace sluice::runtime {
 
 namespace {
 
-namespace fiber = boost::context::detail;
-
-// As the Itanium C++ ABI (2.2.2) lays it out; <cxxabi.h> only declares it.
-struct ExceptionGlobals {
-    void* caught_exceptions;
-    unsigned uncaught_exceptions;
-};
-
 thread_local ExceptionGlobals* globals_of_thread = nullptr;
 
-// __cxa_get_globals() is declared const, so a compiler may reuse what it returned before a switch, for
-// another thread. This is opaque, and spares the call into the C++ library.
-[[gnu::noinline]] ExceptionGlobals& exception_globals() {
+void begin(Context& left, Context& self) {
+    // The end of the stack, for whoever walks it: there is no caller whose frame could be found.
+#if defined(__x86_64__)
+    asm volatile(".cfi_undefined rip");
+#elif defined(__aarch64__)
+    asm volatile(".cfi_undefined x30");
+#endif
+    detail::land(left, self);
+    self.entry();
+    SLUICE_CHECK(false, "the entry of a context never returns");
+}
+
+#if defined(__x86_64__)
+
+// begin() is entered as if called: its arguments in the registers where jump() has them, and a return address
+// (none) on the stack.
+void prepare(Context& context, void*, void* top) {
+    void** const return_address = static_cast<void**>(top) - 1;
+    *return_address = nullptr;
+    context.stack_pointer = return_address;
+    context.frame_pointer = nullptr;
+    context.resume = reinterpret_cast<void*>(&begin);
+}
+
+#else
+
+namespace fiber = boost::context::detail;
+
+struct Jump {
+    Context* from;
+    Context* to;
+};
+
+void prepare(Context& context, void* bottom, void* top) {
+    const auto size = static_cast<std::size_t>(static_cast<char*>(top) - static_cast<char*>(bottom));
+    context.stack_pointer = fiber::make_fcontext(top, size, [](fiber::transfer_t transfer) {
+        const Jump both = *static_cast<Jump*>(transfer.data);
+        both.from->stack_pointer = transfer.fctx;
+        begin(*both.from, *both.to);
+    });
+}
+
+#endif
+
+}  // namespace
+
+ExceptionGlobals& exception_globals() {
     asm volatile("" ::: "memory");
     if (globals_of_thread == nullptr) {
         globals_of_thread = reinterpret_cast<ExceptionGlobals*>(abi::__cxa_get_globals());
@@ -30,43 +68,15 @@ thread_local ExceptionGlobals* globals_of_thread = nullptr;
     return *globals_of_thread;
 }
 
-struct Jump {
-    Context* from;
-    Context* to;
-};
-
-// On the stack arrived at: notes where the flow that was left stands.
-void land(const fiber::transfer_t& transfer, Context& self) {
-    const Jump jump = *static_cast<Jump*>(transfer.data);
-    jump.from->stack_pointer = transfer.fctx;
-#if SLUICE_ASAN
-    const void* bottom = nullptr;
-    std::size_t size = 0;
-    __sanitizer_finish_switch_fiber(self.fake_stack, &bottom, &size);
-    if (jump.from->stack_bottom == nullptr) {
-        jump.from->stack_bottom = bottom;
-        jump.from->stack_size = size;
-    }
-#endif
-    ExceptionGlobals& globals = exception_globals();
-    globals.caught_exceptions = self.caught_exceptions;
-    globals.uncaught_exceptions = self.uncaught_exceptions;
+#if !defined(__x86_64__)
+void detail::jump(Context& from, Context& to) {
+    Jump both{&from, &to};
+    const fiber::transfer_t transfer = fiber::jump_fcontext(to.stack_pointer, &both);
+    Context& left = *static_cast<Jump*>(transfer.data)->from;
+    left.stack_pointer = transfer.fctx;
+    land(left, from);
 }
-
-void begin(fiber::transfer_t transfer) {
-    // The end of the stack, for whoever walks it: there is no caller whose frame could be found.
-#if defined(__x86_64__)
-    asm volatile(".cfi_undefined rip");
-#elif defined(__aarch64__)
-    asm volatile(".cfi_undefined x30");
 #endif
-    Context& self = *static_cast<Jump*>(transfer.data)->to;
-    land(transfer, self);
-    self.entry();
-    SLUICE_CHECK(false, "the entry of a context never returns");
-}
-
-}  // namespace
 
 void adopt_thread([[maybe_unused]] Context& context) {
 #if SLUICE_TSAN
@@ -77,7 +87,7 @@ void adopt_thread([[maybe_unused]] Context& context) {
 
 void make_context(Context& context, void* bottom, void* top, void (*entry)()) {
     const auto size = static_cast<std::size_t>(static_cast<char*>(top) - static_cast<char*>(bottom));
-    context.stack_pointer = fiber::make_fcontext(top, size, &begin);
+    prepare(context, bottom, top);
     context.entry = entry;
     context.caught_exceptions = nullptr;
     context.uncaught_exceptions = 0;
@@ -87,20 +97,6 @@ void make_context(Context& context, void* bottom, void* top, void (*entry)()) {
 #if SLUICE_TSAN
     if (context.fiber == nullptr) context.fiber = __tsan_create_fiber(0);
 #endif
-}
-
-void switch_context(Context& from, Context& to, [[maybe_unused]] bool last) {
-    const ExceptionGlobals& globals = exception_globals();
-    from.caught_exceptions = globals.caught_exceptions;
-    from.uncaught_exceptions = globals.uncaught_exceptions;
-    Jump jump{&from, &to};
-#if SLUICE_ASAN
-    __sanitizer_start_switch_fiber(last ? nullptr : &from.fake_stack, to.stack_bottom, to.stack_size);
-#endif
-#if SLUICE_TSAN
-    __tsan_switch_to_fiber(to.fiber, 0);
-#endif
-    land(fiber::jump_fcontext(to.stack_pointer, &jump), from);
 }
 
 void forget_context([[maybe_unused]] Context& context, [[maybe_unused]] bool for_good) {

@@ -56,6 +56,18 @@ class RunQueue {
         return item;
     }
 
+    // rotate_unshared() is pop_unshared(), and push() of another item if that found one.
+    T* rotate_unshared(T* item) {
+        const std::uint32_t head = head_.load(std::memory_order_relaxed);
+        const std::uint32_t tail = tail_.load(std::memory_order_relaxed);
+        if (head == tail) return nullptr;
+        T* const oldest = slot(head).load(std::memory_order_relaxed);
+        slot(tail).store(item, std::memory_order_relaxed);
+        head_.store(head + 1, std::memory_order_relaxed);
+        tail_.store(tail + 1, std::memory_order_relaxed);
+        return oldest;
+    }
+
     // steal_half() moves the older half of the items, rounded up, to `thief`, whose owner calls; returns one
     // of them instead, to be run, or nullptr when there is nothing. REQUIRES: `thief` is empty.
     T* steal_half(RunQueue& thief) {

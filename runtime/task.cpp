@@ -95,10 +95,7 @@ namespace this_task {
 void yield() {
     Worker* const worker = Worker::here();
     SLUICE_CHECK(worker != nullptr && worker->current() != nullptr, "yield() is for tasks");
-    if (worker->alone_in_batch()) return;
-    Task* const self = worker->current();
-    self->reason.store(WaitReason::yield, std::memory_order_relaxed);
-    worker->leave(self, Worker::After::yield);
+    worker->yield();
 }
 
 void sleep_for(Duration duration) {

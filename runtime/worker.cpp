@@ -15,12 +15,6 @@ namespace sluice::runtime {
 
 namespace {
 
-#ifdef SLUICE_FORCE_MIGRATION
-constexpr bool kForceMigration = true;
-#else
-constexpr bool kForceMigration = false;
-#endif
-
 thread_local Worker* worker_of_thread = nullptr;
 
 constexpr Duration kBatchTime = std::chrono::microseconds(200);
@@ -61,6 +55,7 @@ Worker::Worker(Scheduler& scheduler, unsigned index)
       alone_(shared_.options.workers == 1),
       virtual_(shared_.options.virtual_time),
       shuffled_(virtual_ && shared_.options.seed != 0),
+      unshared_(alone_ && !shuffled_),
       random_(shared_.options.seed * 0x9e3779b97f4a7c15U + index + 1),
       timers_(virtual_ ? Time(Duration(shared_.virtual_now.load())) : steady_now()),
       poller_(scheduler, timers_) {
@@ -72,6 +67,7 @@ Worker::~Worker() = default;
 void Worker::run() {
     const SignalStack signal_stack;
     worker_of_thread = this;
+    globals_ = &exception_globals();
     adopt_thread(home_);
     while (Task* const task = find_work()) run_task(task);
     worker_of_thread = nullptr;
@@ -82,13 +78,14 @@ void Worker::run() {
 void Worker::before_running(Task& task) {
     task.state.store(TaskState::running, std::memory_order_relaxed);
     light_barrier();
-    while (task.trimming.load(std::memory_order_acquire)) ::sched_yield();
+    while (task.trimming.load(std::memory_order_acquire)) [[unlikely]]
+        ::sched_yield();
 }
 
 void Worker::run_task(Task* task) {
     before_running(*task);
     incoming_ = task;
-    switch_context(home_, task->context);
+    switch_context(home_, task->context, *globals_);
     arrived();
 }
 
@@ -102,23 +99,44 @@ void Worker::leave(Task* self, After after, bool last) {
     Task* const next = --budget_ > 0 && !shuffled_ ? next_local() : nullptr;
     if (next != nullptr) before_running(*next);
     incoming_ = next;
-    switch_context(self->context, next != nullptr ? next->context : home_, last);
+    switch_context(self->context, next != nullptr ? next->context : home_, *globals_, last);
     here()->arrived();
 }
 
-void Worker::arrived() {
-    if (Task* const task = std::exchange(departed_, nullptr)) {
-        switch (after_) {
-            case After::park: after_park(task); break;
-            case After::park_until: after_park_until(task); break;
-            case After::yield: enqueue(task); break;
-            case After::exit: after_exit(task); break;
-        }
+void Worker::yield_shared() {
+    if (!has_local_work() && --budget_ > 0) return;
+    leave(current_, After::yield);
+}
+
+// Nobody steals from this worker, so the task may be queued while it is still on its stack: there is nothing
+// to settle on the stack arrived at. A third of the instructions of leave().
+void Worker::yield_unshared() {
+    if (--budget_ <= 0) return leave(current_, After::yield);
+    Task* const self = current_;
+    Task* const next = ring_.rotate_unshared(self);
+    if (next == nullptr) return;
+    self->state.store(TaskState::runnable, std::memory_order_relaxed);
+    stats.switches.add();
+    in_a_row_ = 0;
+    spawned_in_a_row_ = 0;
+    before_running(*next);
+    incoming_ = next;
+    switch_context(self->context, next->context, *globals_);
+    arrived();
+}
+
+// What is left to do for a task that has left its stack.
+void Worker::settle(Task* departed) {
+    switch (after_) {
+        case After::park: after_park(departed); break;
+        case After::park_until: after_park_until(departed); break;
+        case After::yield: enqueue(departed); break;
+        case After::exit: after_exit(departed); break;
     }
-    current_ = incoming_;
-    if (current_ != nullptr) {
-        if constexpr (kForceMigration) current_->last_worker = index_;
-    }
+}
+
+void Worker::note_worker() {
+    if (current_ != nullptr) current_->last_worker = index_;
 }
 
 void Worker::after_park(Task* task) {

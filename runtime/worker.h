@@ -3,6 +3,7 @@
 #include <array>
 #include <atomic>
 #include <cstdint>
+#include <utility>
 #include <vector>
 
 #include "runtime/context.h"
@@ -15,6 +16,12 @@
 #include "runtime/timer_queue.h"
 
 namespace sluice::runtime {
+
+#ifdef SLUICE_FORCE_MIGRATION
+inline constexpr bool kForceMigration = true;
+#else
+inline constexpr bool kForceMigration = false;
+#endif
 
 // Count: a counter with one writer, readable by anyone: no read-modify-write.
 class Count {
@@ -56,7 +63,13 @@ class alignas(64) Worker {
     // again.
     void leave(Task* self, After after, bool last = false);
     // arrived() is what every flow does first when it was switched to.
-    void arrived();
+    void arrived() {
+        if (departed_ != nullptr) settle(std::exchange(departed_, nullptr));
+        current_ = incoming_;
+        if constexpr (kForceMigration) note_worker();
+    }
+    // yield() lets the others of this worker go first; nothing but a count when there are none.
+    void yield() { return unshared_ && next_slot_.empty() ? yield_unshared() : yield_shared(); }
 
     // What park() and park_until() hand to their After.
     struct Departure {
@@ -81,8 +94,6 @@ class alignas(64) Worker {
     // Of little quality; in virtual time it follows from the seed.
     std::uint64_t random();
 
-    // yield() is nothing but a count when no other task is waiting for this worker.
-    bool alone_in_batch() { return !has_local_work() && --budget_ > 0; }
     // Whether a task that spawns one after another should let others run first, so that their stacks can be
     // used again.
     bool crowded() { return ++spawned_in_a_row_ > kSpawnsInARow && ring_.size() >= kRing * 3 / 4; }
@@ -127,6 +138,10 @@ class alignas(64) Worker {
     void stop_if_done();
     [[noreturn]] void report_deadlock();
 
+    void settle(Task* departed);
+    void note_worker();
+    void yield_unshared();
+    void yield_shared();
     void after_park(Task* task);
     void after_park_until(Task* task);
     void after_exit(Task* task);
@@ -150,9 +165,11 @@ class alignas(64) Worker {
     const bool alone_;    // the only worker: nobody steals
     const bool virtual_;  // virtual time
     const bool shuffled_;
+    const bool unshared_;  // alone_, and first come, first served
 
     // Owner only.
     Context home_;
+    ExceptionGlobals* globals_ = nullptr;  // of the thread
     Task* current_ = nullptr;
     Task* incoming_ = nullptr;  // becomes current when its stack is reached
     Task* departed_ = nullptr;

@@ -120,17 +120,17 @@ void Explorer::thread_main() {
     Thread& self = *explorer.running_;
     self.body();  // kept until the next run: stores to what it captured may still be on their way
     self.ended = true;
-    switch_context(self.context, explorer.home_, true);
+    switch_context(self.context, explorer.home_, exception_globals(), true);
 }
 
 void Explorer::resume(Thread& thread) {
     running_ = &thread;
-    switch_context(home_, thread.context);
+    switch_context(home_, thread.context, exception_globals());
     running_ = nullptr;
 }
 
 void Explorer::step() {
-    switch_context(running_->context, home_);
+    switch_context(running_->context, home_, exception_globals());
 }
 
 void Explorer::pause() {
