@@ -57,6 +57,7 @@ Counters counters(Scheduler& scheduler) {
         sum.switches += worker->stats.switches.get();
         sum.polls += worker->stats.polls.get();
         sum.uncaught += worker->stats.uncaught.get();
+        worker->delays.add_to(sum.scheduling_delay);
     }
     sum.peak = std::max(state.peak.load(std::memory_order_relaxed), sum.live);
     sum.blocking_jobs = state.blocking.jobs();

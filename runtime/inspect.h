@@ -5,6 +5,7 @@
 #include <string>
 #include <vector>
 
+#include "runtime/delay.h"
 #include "runtime/task.h"
 #include "runtime/time.h"
 
@@ -37,6 +38,7 @@ struct Counters {
     std::uint64_t stale_workers = 0;   // times that a task held its worker up for 10 ms or more
     std::uint64_t trimmed_stacks = 0;  // times that memory of a stack was given back
     std::uint64_t stack_bytes = 0;     // virtual memory reserved for stacks
+    Delays scheduling_delay;           // from a wake to the first instruction after it, of those measured
 };
 
 // Any thread, in a task or not, while the scheduler exists.

@@ -81,6 +81,8 @@ struct Scheduler::State {
     std::atomic<std::uint64_t> peak{0};
     std::atomic<std::int64_t> virtual_now{0};
     std::atomic<int> holds{0};
+    std::atomic<bool> traced{false};  // a trace is under way
+    std::atomic<unsigned> injected{0};
     std::atomic<std::uint64_t> stale_workers{0};  // how often a worker was found stale
     std::exception_ptr main_failed;  // written by main's task, read after all threads have joined
     std::once_flag asio_once;

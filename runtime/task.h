@@ -124,11 +124,12 @@ class alignas(64) Task {
     TaskGroup* group = nullptr;
     void* stack_bottom = nullptr;  // lowest usable address
     std::uint8_t stack_class = 0;
-    bool newborn = false;      // spawned, and never run so far
-    bool cancellable = false;  // somebody may call cancel(): its waits must be open to that
-    Time deadline = kNever;    // of all its cancellable waits
-    unsigned last_worker = 0;  // kept up to date where migration is forced
-    Task* previous = nullptr;  // in the global queue's list of the newborn
+    bool newborn = false;             // spawned, and never run so far
+    bool cancellable = false;         // somebody may call cancel(): its waits must be open to that
+    Time deadline = kNever;           // of all its cancellable waits
+    unsigned last_worker = 0;         // kept up to date where migration is forced
+    Task* previous = nullptr;         // in the global queue's list of the newborn
+    std::int64_t runnable_since = 0;  // steady clock in ns, if this wake's delay is measured; else 0
 
     // shared
     WaitWord wait;
@@ -171,6 +172,8 @@ class TaskList {
         size_ += other.size_;
         other = TaskList{};
     }
+
+    Task* front() const { return head_; }  // nullptr when empty
 
     // Nullptr when empty.
     Task* pop() {

@@ -80,16 +80,47 @@ void Worker::before_running(Task& task) {
     light_barrier();
     while (task.trimming.load(std::memory_order_acquire)) [[unlikely]]
         ::sched_yield();
+    if (task.runnable_since != 0) [[unlikely]]
+        note_delay(task);
+}
+
+void Worker::note_runnable_since(Task& task) {
+    until_sample_ = kDelaySampledEvery;
+    if (!virtual_) task.runnable_since = steady_now().time_since_epoch().count();
+}
+
+void Worker::note_delay(Task& task) {
+    delays.add(steady_now() - Time(Duration(std::exchange(task.runnable_since, 0))));
+}
+
+void Worker::trace_run(const Task& task, TraceEvent::Kind ends) {
+    const Time now = steady_now();
+    // A task that ran already when the trace began: from when is not known.
+    if (run_began_ != Time{}) {
+        trace.add({.began = run_began_,
+                   .ended = now,
+                   .task = task.id.load(std::memory_order_relaxed),
+                   .file = task.file.load(std::memory_order_relaxed),
+                   .line = task.line.load(std::memory_order_relaxed),
+                   .kind = ends,
+                   .reason = task.reason.load(std::memory_order_relaxed)});
+    }
+    run_began_ = now;  // of the next, if it is gone to directly
 }
 
 void Worker::run_task(Task* task) {
     before_running(*task);
+    run_began_ = trace.on() ? steady_now() : Time{};
     incoming_ = task;
     switch_context(home_, task->context, *globals_);
     arrived();
 }
 
 void Worker::leave(Task* self, After after, bool last) {
+    if (trace.on()) [[unlikely]]
+        trace_run(*self, after == After::exit    ? TraceEvent::Kind::exit
+                         : after == After::yield ? TraceEvent::Kind::yield
+                                                 : TraceEvent::Kind::park);
     departed_ = self;
     after_ = after;
     current_ = nullptr;
@@ -115,6 +146,8 @@ void Worker::yield_unshared() {
     Task* const self = current_;
     Task* const next = ring_.rotate_unshared(self);
     if (next == nullptr) return;
+    if (trace.on()) [[unlikely]]
+        trace_run(*self, TraceEvent::Kind::yield);
     self->state.store(TaskState::runnable, std::memory_order_relaxed);
     stats.switches.add();
     in_a_row_ = 0;
@@ -172,6 +205,7 @@ void Worker::after_exit(Task* task) {
 
 void Worker::wake(Task* task) {
     task->state.store(TaskState::runnable, std::memory_order_relaxed);
+    note_runnable(*task);
     if (kForceMigration && !alone_) {
         const unsigned other = (task->last_worker + 1) % shared_.options.workers;
         shared_.workers[other]->post(task);
@@ -223,7 +257,14 @@ void Worker::take_in(Woken& woken) {
     // would cost a system call, and find nothing.
     const bool busy = current_ != nullptr || incoming_ != nullptr || has_local_work();
     const bool publish = !alone_ && woken.tasks.size() > (busy ? 0U : 1U);
-    while (Task* const task = woken.tasks.pop()) kForceMigration ? wake(task) : push(task);
+    while (Task* const task = woken.tasks.pop()) {
+        if constexpr (kForceMigration) {
+            wake(task);
+        } else {
+            note_runnable(*task);
+            push(task);
+        }
+    }
     if (publish) shared_.work_published(true);
     while (Dormant* const dormant = woken.dormants) {
         woken.dormants = dormant->next;  // the dormant is its owner's again as soon as it is launched
@@ -338,6 +379,9 @@ Task* Worker::steal() {
             if (&victim == this) continue;
             if (Task* const task = victim.steal_into(ring_)) {
                 stats.steals.add();
+                if (trace.on()) [[unlikely]]
+                    trace.add(
+                        {.ended = steady_now(), .task = victim.index_, .kind = TraceEvent::Kind::steal});
                 return task;
             }
         }
@@ -362,7 +406,10 @@ void Worker::rest() {
     const Duration patience = work_anywhere() ? Duration::zero() : time_to_timer(woken);
     if (patience > Duration::zero()) {
         stats.polls.add();
+        const Time before = trace.on() ? steady_now() : Time{};
         poller_.poll(patience, woken);
+        if (before != Time{}) [[unlikely]]
+            trace.add({.began = before, .ended = steady_now(), .kind = TraceEvent::Kind::sleep});
         budget_ = batch_;
         batch_began_ = Time{};  // it was not spent working
         clock_ = coarse_clock();

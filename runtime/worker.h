@@ -7,6 +7,8 @@
 #include <vector>
 
 #include "runtime/context.h"
+#include "runtime/count.h"
+#include "runtime/delay.h"
 #include "runtime/netpoller.h"
 #include "runtime/next_slot.h"
 #include "runtime/run_queue.h"
@@ -14,6 +16,7 @@
 #include "runtime/stack.h"
 #include "runtime/task.h"
 #include "runtime/timer_queue.h"
+#include "runtime/trace.h"
 
 namespace sluice::runtime {
 
@@ -22,18 +25,6 @@ inline constexpr bool kForceMigration = true;
 #else
 inline constexpr bool kForceMigration = false;
 #endif
-
-// Count: a counter with one writer, readable by anyone: no read-modify-write.
-class Count {
-  public:
-    void add(std::uint64_t n = 1) {
-        value_.store(value_.load(std::memory_order_relaxed) + n, std::memory_order_release);
-    }
-    std::uint64_t get() const { return value_.load(std::memory_order_acquire); }
-
-  private:
-    std::atomic<std::uint64_t> value_{0};
-};
 
 // Worker: one thread that runs tasks: finds one, switches to it, and, when nothing is runnable, waits for its
 // sockets and timers. Everything is the owning thread's but what says otherwise.
@@ -118,6 +109,8 @@ class alignas(64) Worker {
         Count spawned, ended, steals, parks, switches, polls, uncaught;
     };
     Stats stats;
+    DelayHistogram delays;
+    TraceRing trace;
 
   private:
     Task* find_work();
@@ -146,7 +139,14 @@ class alignas(64) Worker {
     void after_park_until(Task* task);
     void after_exit(Task* task);
 
-    static void before_running(Task& task);
+    void before_running(Task& task);
+    void note_runnable(Task& task) {
+        if (--until_sample_ == 0) [[unlikely]]
+            note_runnable_since(task);
+    }
+    void note_runnable_since(Task& task);
+    void note_delay(Task& task);
+    void trace_run(const Task& task, TraceEvent::Kind ends);
     void run_task(Task* task);
     void push(Task* task);  // into the ring, telling nobody
     void overflow(Task* task);
@@ -180,6 +180,8 @@ class alignas(64) Worker {
     int budget_ = 0;
     int batch_ = kBatch;
     bool searching_ = false;
+    int until_sample_ = kDelaySampledEvery;
+    Time run_began_{};  // of the running task, while there is a trace
     std::uint64_t random_;
     std::int64_t clock_ = 0;
     Time batch_began_{};

@@ -3,6 +3,7 @@
 #include "config/names.h"
 #include "config/to_json.h"
 #include "runtime/inspect.h"
+#include "runtime/trace.h"
 #include "service/commands/build_info.h"
 #include "service/policy/listing.h"
 
@@ -129,6 +130,7 @@ admin::Sources admin_sources(const Observed& service, std::function<std::vector<
             .upstreams = [service] { return upstreams(service.context); },
             .runtime_counters = [service] { return runtime::counters(service.scheduler); },
             .dump_tasks = [service] { return runtime::dump(service.scheduler); },
+            .trace = [service](runtime::Duration time) { return runtime::trace(service.scheduler, time); },
             .clients = [service](const admin::ClientQuery& query) { return clients(service.context, query); },
             .config = [service] { return config::to_json(service.context.snapshots.current()->config); },
             .reload = std::move(reload)};

@@ -13,6 +13,7 @@ namespace {
 
 constexpr std::string_view kText = "text/plain; charset=utf-8";
 constexpr std::size_t kTopMax = 10'000;
+constexpr unsigned kTraceSecondsMax = 60;
 
 Response json(std::string body) {
     return {.body = std::move(body)};
@@ -70,6 +71,19 @@ Response clients(const Sources& sources, const Request& request) {
     return json(to_json(sources.clients(std::get<ClientQuery>(query)), std::chrono::system_clock::now()));
 }
 
+Response trace(const Sources& sources, const Request& request) {
+    if (!sources.trace) return missing("a trace");
+    unsigned seconds = 1;
+    if (const auto text = request.parameter("seconds")) {
+        const char* const end = text->data() + text->size();
+        const auto parsed = std::from_chars(text->data(), end, seconds);
+        if (parsed.ec != std::errc() || parsed.ptr != end || seconds == 0 || seconds > kTraceSecondsMax)
+            return problem(400, "seconds is a number from 1 to " + std::to_string(kTraceSecondsMax));
+    }
+    auto events = sources.trace(std::chrono::seconds(seconds));
+    return events ? json(*std::move(events)) : problem(409, "a trace is under way: one at a time");
+}
+
 Response reload(const Sources& sources) {
     if (!sources.reload) return missing("a reload");
     const ReloadErrors errors = sources.reload();
@@ -99,6 +113,7 @@ std::vector<Route> api(const Sources& sources) {
          [s](const Request&) {
              return s->dump_tasks ? text(s->dump_tasks()) : missing("the list of tasks");
          }},
+        {"GET", "/debug/trace", [s](const Request& request) { return trace(*s, request); }},
         {"GET", "/config",
          [s](const Request&) { return s->config ? json(s->config()) : missing("the configuration"); }},
         {.method = "GET", .path = "/", .handle = [](const Request&) { return dashboard(); }, .asks = true},

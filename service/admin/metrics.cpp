@@ -211,6 +211,22 @@ void write_clients(Exposition& out, const Stats& stats) {
     out.only("sluice_janitor_next_in_seconds", "gauge", "Until the next sweep.", seconds(janitor.next_in));
 }
 
+void write_delays(Exposition& out, const runtime::Delays& delays) {
+    out.family("sluice_runtime_scheduling_delay_seconds", "histogram",
+               "From a task's wake to its first instruction, of one wake in some hundred.");
+    std::uint64_t up_to = 0;
+    for (std::size_t i = 0; i < runtime::kDelayBounds.size(); ++i) {
+        char text[32];
+        const char* const end =
+            std::to_chars(text, text + sizeof text, seconds(runtime::kDelayBounds[i])).ptr;
+        up_to += delays.counts[i];
+        out.sample(up_to, {{"le", {text, end}}}, "_bucket");
+    }
+    out.sample(delays.count(), {{"le", "+Inf"}}, "_bucket");
+    out.sample(seconds(delays.sum), {}, "_sum");
+    out.sample(delays.count(), {}, "_count");
+}
+
 void write_runtime(Exposition& out, const Stats& stats) {
     const runtime::Counters& r = stats.runtime;
     out.only("sluice_runtime_workers", "gauge", "Threads that run tasks.", r.workers);
@@ -228,6 +244,7 @@ void write_runtime(Exposition& out, const Stats& stats) {
              r.uncaught);
     out.only("sluice_runtime_blocking_jobs_total", "counter", "Calls that really block.", r.blocking_jobs);
     out.only("sluice_runtime_stack_bytes", "gauge", "Virtual memory of the stacks.", r.stack_bytes);
+    write_delays(out, r.scheduling_delay);
     out.only("sluice_access_log_lines_total", "counter", "Lines of the access log.", stats.access_log.lines);
     out.only("sluice_access_log_dropped_total", "counter", "Lines dropped because their reader was too slow.",
              stats.access_log.dropped);

@@ -107,6 +107,8 @@ struct Sources {
     std::function<std::vector<UpstreamFigures>()> upstreams;
     std::function<runtime::Counters()> runtime_counters;
     std::function<std::string()> dump_tasks;
+    // What the workers do for so long, in Chrome's trace format; nullopt: one is under way.
+    std::function<std::optional<std::string>(runtime::Duration)> trace;
     std::function<ClientList(const ClientQuery&)> clients;
 
     // The configuration.

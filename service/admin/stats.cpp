@@ -111,7 +111,12 @@ Json runtime_part(const runtime::Counters& counters) {
             {"stack_bytes", counters.stack_bytes},
             {"switches", counters.switches},
             {"polls", counters.polls},
-            {"uncaught_exceptions", counters.uncaught}};
+            {"uncaught_exceptions", counters.uncaught},
+            {"scheduling_delay_seconds",
+             {{"p50", seconds(counters.scheduling_delay.quantile(0.5))},
+              {"p99", seconds(counters.scheduling_delay.quantile(0.99))},
+              {"p999", seconds(counters.scheduling_delay.quantile(0.999))},
+              {"samples", counters.scheduling_delay.count()}}}};
 }
 
 Json process(const ProcessFigures& process) {

@@ -308,6 +308,30 @@ def test_debug_tasks_names_where_tasks_were_started(pair):
     assert client.read().status == 200
 
 
+def test_debug_trace_shows_what_the_workers_did(pair):
+    proxy = pair()
+    stop = threading.Event()
+
+    def ask():
+        with proxy.client() as client:
+            while not stop.is_set():
+                client.get()
+
+    asking = threading.Thread(target=ask)
+    asking.start()
+    try:
+        status, headers, text = proxy.sluice.ask_admin("GET", "/debug/trace?seconds=1")
+    finally:
+        stop.set()
+        asking.join()
+    assert status == 200 and headers.get_content_type() == "application/json"
+    events = json.loads(text)["traceEvents"]
+    runs = [event for event in events if event.get("cat") == "run"]
+    assert runs and all(re.fullmatch(r"\w+\.cpp:\d+", event["name"]) for event in runs)
+    assert any(event["name"] == "park" and event["args"]["what"] == "read" for event in events)
+    assert proxy.sluice.ask_admin("GET", "/debug/trace?seconds=0")[0] == 400
+
+
 def test_no_admin_listener(scripted, tmp_path):
     upstream, port = scripted(), free_port()
     file = tmp_path / "sluice.json"

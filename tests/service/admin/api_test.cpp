@@ -71,10 +71,28 @@ TEST(Api, TellsWhyAReloadChangedNothing) {
     EXPECT_EQ(ask(sources, "GET", "/reload").status, 405U);
 }
 
+TEST(Api, TracesForTheSecondsAskedForAndOneAtATime) {
+    Sources sources;
+    runtime::Duration asked{};
+    sources.trace = [&](runtime::Duration time) {
+        asked = time;
+        return std::optional<std::string>("{}");
+    };
+    EXPECT_EQ(ask(sources, "GET", "/debug/trace").body, "{}");
+    EXPECT_EQ(asked, std::chrono::seconds(1));
+    EXPECT_EQ(ask(sources, "GET", "/debug/trace", "seconds=60").status, 200U);
+    EXPECT_EQ(asked, std::chrono::seconds(60));
+    for (const char* wrong : {"0", "61", "-1", "1.5", "x", ""})
+        EXPECT_EQ(ask(sources, "GET", "/debug/trace", std::string("seconds=") + wrong).status, 400U) << wrong;
+    sources.trace = [](runtime::Duration) { return std::optional<std::string>(); };
+    EXPECT_EQ(ask(sources, "GET", "/debug/trace").status, 409U);
+}
+
 TEST(Api, SaysWhatTheServiceDoesNotOffer) {
     const Sources sources;
     EXPECT_EQ(ask(sources, "GET", "/config").status, 501U);
     EXPECT_EQ(ask(sources, "GET", "/debug/tasks").status, 501U);
+    EXPECT_EQ(ask(sources, "GET", "/debug/trace").status, 501U);
     EXPECT_EQ(ask(sources, "POST", "/reload").status, 501U);
 }
 

@@ -57,6 +57,9 @@ inline Stats example_stats() {
                           .connections_idle = 1}}}};
     stats.runtime = {
         .workers = 2, .live = 9, .spawned = 140, .peak = 12, .steals = 3, .parks = 1, .stack_bytes = 73728};
+    stats.runtime.scheduling_delay.counts[2] = 99;  // up to 5 µs
+    stats.runtime.scheduling_delay.counts[9] = 1;   // up to 1 ms
+    stats.runtime.scheduling_delay.sum = 1ms;
     stats.process = {.cpu_seconds = 0.25, .resident_bytes = 9'000'000, .open_fds = 17, .max_fds = 1024};
     return stats;
 }

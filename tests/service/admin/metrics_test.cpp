@@ -112,6 +112,7 @@ TEST(Metrics, TellTheFiguresThatWereCounted) {
     EXPECT_EQ(value(families["sluice_ready"], {}), 1);
     EXPECT_EQ(value(families["sluice_janitor_sweeps_total"], {}), 1);
     EXPECT_EQ(value(families["sluice_runtime_tasks"], {}), 9);
+    EXPECT_EQ(value(families["sluice_runtime_scheduling_delay_seconds"], {{"le", "5e-06"}}), 99);
     EXPECT_EQ(value(families["process_open_fds"], {}), 17);
 }
 
@@ -144,7 +145,7 @@ TEST(Metrics, HistogramBucketsRiseToTheCount) {
         EXPECT_EQ(before, parts.at("_count")) << name;
         EXPECT_GT(parts.at("_sum"), 0) << name;
     }
-    EXPECT_EQ(histograms, 2u);
+    EXPECT_EQ(histograms, 3u);
 }
 
 TEST(Metrics, DurationsAreCountedInTheirBuckets) {

@@ -58,6 +58,8 @@ TEST(StatsJson, TellsTheFiguresThatWereCounted) {
     EXPECT_FALSE(stats["limits"][1].contains("rate"));
     EXPECT_EQ(stats["upstreams"][0]["servers"][0]["requests"], 100);
     EXPECT_EQ(stats["access_log"]["dropped"], 1);
+    EXPECT_EQ(stats["runtime"]["scheduling_delay_seconds"],
+              json::parse(R"({"p50": 5e-6, "p99": 5e-6, "p999": 1e-3, "samples": 100})"));
 }
 
 TEST(StatsJson, OfAServiceThatDidNothingIsWhole) {
