@@ -52,12 +52,12 @@ class File {
 }  // namespace
 
 std::expected<Config, Errors> load(const std::string& path, const Environment& environment,
-                                   const ExpressionJudge& judge) {
+                                   const Judges& judges) {
     const File file(path);
     if (!file.is_open()) return about_the_file(path, reason(errno));
     std::string text;
     if (const int error = file.read_all(text)) return about_the_file(path, reason(error));
-    return parse(text, path, environment, judge);
+    return parse(text, path, environment, judges);
 }
 
 }  // namespace sluice::config

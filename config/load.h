@@ -16,6 +16,6 @@ namespace sluice::config {
 /// not permitted, larger than parse() takes) are one error without a line. Blocks on the disk: call it from a
 /// thread of its own once tasks are running.
 std::expected<Config, Errors> load(const std::string& path, const Environment& environment,
-                                   const ExpressionJudge& judge = {});
+                                   const Judges& judges = {});
 
 }  // namespace sluice::config

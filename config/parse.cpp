@@ -74,7 +74,7 @@ void read(Reader& reader, const Value& value, Config& out) {
 }
 
 std::expected<Config, Errors> parse(std::string_view text, std::string file, const Environment& environment,
-                                    const ExpressionJudge& judge) {
+                                    const Judges& judges) {
     if (text.starts_with(kByteOrderMark)) text.remove_prefix(kByteOrderMark.size());
     if (text.size() > kMaxFileBytes)
         return std::unexpected(Errors{{std::move(file), 0, 0, "", "is larger than 4 MiB"}});
@@ -90,7 +90,7 @@ std::expected<Config, Errors> parse(std::string_view text, std::string file, con
     Config config;
     const Value root{*document, "", ""};
     read(reader, root, config);
-    validate(reader, root, config, judge);
+    validate(reader, root, config, judges);
     if (auto errors = reader.take(); !errors.empty()) return std::unexpected(std::move(errors));
     std::ranges::sort(config.upstreams, {}, &Upstream::name);
     return config;

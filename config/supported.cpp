@@ -9,7 +9,6 @@ namespace sluice::config {
 namespace {
 
 constexpr std::array kNotBuilt{
-    NotBuilt{"/listen/*/tls", "*", "TLS on a listener"},
     NotBuilt{"/listen/*/proxy_protocol", "!false", "the PROXY protocol"},
 
     NotBuilt{"/upstream", "https://*", "TLS to an upstream"},

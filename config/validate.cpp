@@ -27,10 +27,11 @@ Value item(const Value& array, std::size_t i) {
 // Looks at one value unless there is an error in it already.
 class Validator {
   public:
-    Validator(Reader& reader, const Value& root, const Config& config, const ExpressionJudge& judge)
-        : reader_(reader), root_(root), config_(config), judge_(judge) {}
+    Validator(Reader& reader, const Value& root, const Config& config, const Judges& judges)
+        : reader_(reader), root_(root), config_(config), judges_(judges) {}
 
     void listeners();
+    void certificates();
     void admin();
     void upstreams();
     void routes();
@@ -42,19 +43,33 @@ class Validator {
         if (!reader_.complained_about(value.pointer)) reader_.complain(value, std::move(message));
     }
 
+    // What `judge` says of the file that `name` names.
+    template <class Judge, class... More>
+    void judge(const Value& object, std::string_view name, const std::string& file, const Judge& judge,
+               const More&... more) {
+        const auto where = key(object, name);
+        if (!where || !judge || reader_.complained_about(where->pointer)) return;
+        if (const auto wrong = judge(file, more...)) complain(*where, quote(file) + " " + *wrong);
+    }
+
     void match(const Value& rule, const Match& match);
     void strip_prefix(const Value& route, const Route& settings);
 
     Reader& reader_;
     const Value& root_;
     const Config& config_;
-    const ExpressionJudge& judge_;
+    const Judges& judges_;
 };
 
 // Port 0 is another one each time.
 bool same_place(const Address& a, const Address& b) {
     if (!a.unix_path.empty() || !b.unix_path.empty()) return a.unix_path == b.unix_path;
     return a.port != 0 && a.port == b.port && a.host == b.host;
+}
+
+// Who comes in by which of them, the name tells that a client asks for under TLS.
+bool share(const Listen& a, const Listen& b) {
+    return a.tls && b.tls && a.address == b.address && a.proxy_protocol == b.proxy_protocol;
 }
 
 bool has_default_name(const Listen& listen) {
@@ -68,13 +83,26 @@ void Validator::listeners() {
     for (std::size_t i = 1; i < all.size(); ++i) {
         for (std::size_t j = 0; j < i; ++j) {
             const Value entry = item(*listen, i);
-            if (same_place(all[i].address, all[j].address))
+            if (same_place(all[i].address, all[j].address) && !share(all[i], all[j]))
                 complain(key(entry, "address").value_or(entry),
                          quote(all[i].address.text) + " is listened on already");
             else if (all[i].name == all[j].name && !(has_default_name(all[i]) && has_default_name(all[j])))
                 complain(key(entry, "name").value_or(entry),
                          "another listener is named " + quote(all[i].name) + " already");
         }
+    }
+}
+
+// The files, which only somebody else can judge.
+void Validator::certificates() {
+    const auto listen = key(root_, "listen");
+    for (std::size_t i = 0; listen && i < config_.listen.size(); ++i) {
+        const auto tls = key(item(*listen, i), "tls");
+        const auto& settings = config_.listen[i].tls;
+        if (!tls || !settings) continue;
+        judge(*tls, "certificate", settings->certificate, judges_.certificate);
+        judge(*tls, "key", settings->key, judges_.key, settings->certificate);
+        judge(*tls, "client_ca", settings->client_ca, judges_.authorities);
     }
 }
 
@@ -101,8 +129,9 @@ void Validator::upstreams() {
 void Validator::match(const Value& rule, const Match& settings) {
     const auto match = key(rule, "match");
     if (!match) return;
-    if (const auto regex = key(*match, "path_regex"); regex && judge_ && !settings.path_regex.empty()) {
-        if (const auto wrong = judge_(settings.path_regex))
+    if (const auto regex = key(*match, "path_regex");
+        regex && judges_.expression && !settings.path_regex.empty()) {
+        if (const auto wrong = judges_.expression(settings.path_regex))
             complain(*regex, quote(settings.path_regex) + " is not a regular expression (" + *wrong + ")");
     }
     const auto listener = key(*match, "listener");
@@ -199,9 +228,10 @@ void Validator::whether_anything_is_served() {
 
 }  // namespace
 
-void validate(Reader& reader, const Value& root, const Config& config, const ExpressionJudge& judge) {
-    Validator validator(reader, root, config, judge);
+void validate(Reader& reader, const Value& root, const Config& config, const Judges& judges) {
+    Validator validator(reader, root, config, judges);
     validator.listeners();
+    validator.certificates();
     validator.admin();
     validator.upstreams();
     validator.routes();

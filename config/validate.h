@@ -10,6 +10,6 @@ namespace sluice::config {
 
 /// validate() complains about what does not fit together in `config`, which was read from `root`. Positions
 /// in the model are positions in the text, but for what the shorthand "upstream" added at the end.
-void validate(Reader& reader, const Value& root, const Config& config, const ExpressionJudge& judge);
+void validate(Reader& reader, const Value& root, const Config& config, const Judges& judges);
 
 }  // namespace sluice::config

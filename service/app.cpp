@@ -24,7 +24,7 @@
 #include "service/admin/api.h"
 #include "service/admin/server.h"
 #include "service/admin_sources.h"
-#include "service/commands/expression.h"
+#include "service/commands/judges.h"
 #include "service/file_watch.h"
 #include "service/front.h"
 #include "service/limit/janitor.h"
@@ -69,6 +69,19 @@ limit::Janitor::Settings janitor_settings(const config::Clients& clients) {
     return {.idle_after = clients.idle_after, .sweep_every = clients.sweep_every};
 }
 
+// The configuration, and the files that it names: who renews one expects it to be read.
+std::vector<std::string> files_of(const std::string& path, const config::Config& config) {
+    std::vector<std::string> files{path};
+    for (const config::Listen& listen : config.listen) {
+        if (!listen.tls) continue;
+        for (const std::string& file : {listen.tls->certificate, listen.tls->key, listen.tls->client_ca})
+            if (!file.empty()) files.push_back(file);
+    }
+    for (const config::Upstream& upstream : config.upstreams)
+        if (upstream.tls && !upstream.tls->ca.empty()) files.push_back(upstream.tls->ca);
+    return files;
+}
+
 class App {
   public:
     App(runtime::Scheduler& scheduler, runtime::SignalSet& signals, std::string path,
@@ -89,6 +102,7 @@ class App {
     bool wait_until_empty(runtime::Time deadline);
 
     Problems reload();
+    Problems apply(config::Config loaded);
     void keep_what_stays(config::Config& next);
     void reload_and_log(std::string_view why);
 
@@ -164,7 +178,7 @@ std::optional<std::string> App::open() {
                        admin::Server::Options{.token = admin->token}, telemetry_.log);
     }
     try {
-        watch_.emplace(path_);
+        watch_.emplace(files_of(path_, snapshot->config));
     } catch (const std::exception& error) {
         telemetry_.log.warn("changes of the file are not noticed; SIGHUP reloads it",
                             {{"reason", error.what()}});
@@ -195,7 +209,7 @@ void App::start_background() {
     if (admin_) background([this] { admin_->run(); });
     if (watch_) {
         background([this] {
-            while (watch_->wait()) reload_and_log("the file has changed");
+            while (watch_->wait()) reload_and_log("a file has changed");
         });
     }
 }
@@ -266,13 +280,20 @@ bool App::wait_until_empty(runtime::Time deadline) {
 // All or nothing: what could fail is done before anything is changed.
 Problems App::reload() {
     const std::scoped_lock hold(reloading_);
-    auto loaded =
-        runtime::blocking([this] { return config::load(path_, environment_, commands::wrong_expression); });
+    auto loaded = runtime::blocking([this] { return config::load(path_, environment_, commands::judges()); });
     if (!loaded) return to_lines(loaded.error());
     if (context_.draining.load()) return {"the service is draining; nothing is reloaded"};
     keep_what_stays(*loaded);
-    if (const auto opened = front_.prepare(loaded->listen); !opened) return {opened.error()};
-    auto next = loader_.load(std::move(*loaded));
+    // Before they are read: what changes from then on is noticed.
+    if (watch_) watch_->follow(files_of(path_, *loaded));
+    Problems problems = apply(std::move(*loaded));
+    if (watch_ && !problems.empty()) watch_->follow(files_of(path_, snapshots_.current()->config));
+    return problems;
+}
+
+Problems App::apply(config::Config loaded) {
+    if (const auto opened = front_.prepare(loaded.listen); !opened) return {opened.error()};
+    auto next = loader_.load(std::move(loaded));
     if (!next) {
         front_.rollback();
         return {next.error()};
@@ -327,7 +348,7 @@ void raise_descriptor_limit() {
 
 int serve(const std::string& config_path) {
     config::Environment environment = config::process_environment();
-    auto config = config::load(config_path, environment, commands::wrong_expression);
+    auto config = config::load(config_path, environment, commands::judges());
     if (!config) {
         for (const std::string& line : to_lines(config.error())) print_line(line);
         return kFailed;

@@ -1,5 +1,6 @@
 #include "service/file_watch.h"
 
+#include <algorithm>
 #include <array>
 #include <cerrno>
 #include <chrono>
@@ -30,34 +31,83 @@ constexpr runtime::Duration kStill = 50ms;
 
 }  // namespace
 
-FileWatch::FileWatch(std::string path)
-    : path_(std::move(path)), descriptor_(::inotify_init1(IN_CLOEXEC | IN_NONBLOCK)) {
+FileWatch::FileWatch(std::vector<std::string> paths)
+    : descriptor_(::inotify_init1(IN_CLOEXEC | IN_NONBLOCK)) {
     if (descriptor_ < 0) fail("inotify_init1");
-    const std::string folder = std::filesystem::absolute(path_).parent_path().string();
-    constexpr std::uint32_t kNames = IN_CREATE | IN_MOVED_TO | IN_CLOSE_WRITE | IN_DELETE | IN_MOVED_FROM;
-    if (::inotify_add_watch(descriptor_, folder.c_str(), kNames) < 0) {
+    try {
+        for (const std::string& path : paths) watch_folder(path);
+    } catch (...) {
         ::close(descriptor_);
-        fail("inotify_add_watch");
+        throw;
     }
-    watch_file();
-    known_ = look();
+    follow(paths);
 }
 
 FileWatch::~FileWatch() {
     ::close(descriptor_);
 }
 
-// Besides the folder: a file that was mounted alone into a container changes where this folder does not hear
-// of it.
-void FileWatch::watch_file() {
-    ::inotify_add_watch(descriptor_, path_.c_str(), IN_CLOSE_WRITE | IN_ATTRIB);
+void FileWatch::watch_folder(const std::string& path) {
+    const std::string folder = std::filesystem::absolute(path).parent_path().string();
+    constexpr std::uint32_t kNames = IN_CREATE | IN_MOVED_TO | IN_CLOSE_WRITE | IN_DELETE | IN_MOVED_FROM;
+    const int watch = ::inotify_add_watch(descriptor_, folder.c_str(), kNames);
+    if (watch < 0) fail("inotify_add_watch");
+    if (std::ranges::find(folders_, watch) == folders_.end()) folders_.push_back(watch);
 }
 
-FileWatch::Mark FileWatch::look() const {
+void FileWatch::follow(const std::vector<std::string>& paths) {
+    const std::scoped_lock hold(files_lock_);
+    std::vector<int> former;
+    former.swap(folders_);
+    std::vector<File> files;
+    for (const std::string& path : paths) {
+        try {
+            watch_folder(path);
+        } catch (const std::system_error&) {
+            // A folder that is gone, or one too many: its files are read with the next reload.
+        }
+        const auto known = std::ranges::find(files_, path, &File::path);
+        files.push_back(known != files_.end() ? *known : File{path, look(path)});
+    }
+    for (const int watch : former)
+        if (std::ranges::find(folders_, watch) == folders_.end()) ::inotify_rm_watch(descriptor_, watch);
+    files_.swap(files);
+    for (const File& file : files_) watch_file(file.path);
+}
+
+// Besides the folder: a file that was mounted alone into a container changes where this folder does not hear
+// of it.
+void FileWatch::watch_file(const std::string& path) const {
+    ::inotify_add_watch(descriptor_, path.c_str(), IN_CLOSE_WRITE | IN_ATTRIB);
+}
+
+FileWatch::Mark FileWatch::look(const std::string& path) {
     struct stat status{};
-    if (::stat(path_.c_str(), &status) != 0) return {};
+    if (::stat(path.c_str(), &status) != 0) return {};
     return {status.st_ino, static_cast<std::uint64_t>(status.st_size),
             std::int64_t{status.st_mtim.tv_sec} * 1'000'000'000 + status.st_mtim.tv_nsec};
+}
+
+// The files as they are now.
+std::vector<FileWatch::File> FileWatch::look_at_all() const {
+    const std::scoped_lock hold(files_lock_);
+    std::vector<File> files = files_;
+    for (File& file : files) file.known = look(file.path);
+    return files;
+}
+
+// Whether a file is there that is another than before; from now on it is known.
+bool FileWatch::take_changes() {
+    const std::scoped_lock hold(files_lock_);
+    bool changed = false;
+    for (File& file : files_) {
+        const Mark seen = look(file.path);
+        if (seen == file.known || seen == Mark{}) continue;
+        file.known = seen;
+        changed = true;
+    }
+    for (const File& file : files_) watch_file(file.path);  // another file may have its name now
+    return changed;
 }
 
 bool FileWatch::wait() {
@@ -70,15 +120,13 @@ bool FileWatch::wait() {
     }
     bool changed = false;
     while (!changed && wait_for_event(*slot)) {
-        Mark seen = look();
-        for (Mark before; seen != before;) {
-            before = seen;
+        auto seen = look_at_all();
+        for (decltype(seen) before; seen != before;) {
+            before = std::move(seen);
             runtime::this_task::sleep_for(kStill);
-            seen = look();
+            seen = look_at_all();
         }
-        changed = seen != known_ && seen != Mark{};
-        if (changed) known_ = seen;
-        watch_file();  // another file may have its name now
+        changed = take_changes();
     }
     {
         const std::scoped_lock hold(lock_);

@@ -1,12 +1,13 @@
 #pragma once
 
-// Tells when the configuration file has changed, however it was changed: written in place, replaced by
-// another (an editor), or reached by a symbolic link that was turned (a Kubernetes ConfigMap). By inotify:
+// Tells when a file has changed, however it was changed: written in place, replaced by another (an editor),
+// or reached by a symbolic link that was turned (a Kubernetes ConfigMap, a renewed certificate). By inotify:
 // nothing is polled.
 
 #include <cstdint>
 #include <mutex>
 #include <string>
+#include <vector>
 
 #include "runtime/spin_lock.h"
 
@@ -19,13 +20,16 @@ namespace sluice {
 class FileWatch {
   public:
     /// Throws std::system_error when the kernel has no watch to give.
-    explicit FileWatch(std::string path);
+    explicit FileWatch(std::vector<std::string> paths);
     ~FileWatch();
     FileWatch(const FileWatch&) = delete;
 
-    /// Parks until the file is another than at the last call, or at construction, and has stood still for a
-    /// moment. False after cancel(). One task.
+    /// Parks until one of the files is another than at the last call, or since it is followed, and all have
+    /// stood still for a moment. False after cancel(). One task.
     bool wait();
+    /// From now on these files. What has happened to one that was followed already is not forgotten. Any
+    /// task.
+    void follow(const std::vector<std::string>& paths);
     /// Any thread.
     void cancel();
 
@@ -36,13 +40,23 @@ class FileWatch {
         std::int64_t changed_ns = 0;
         bool operator==(const Mark&) const = default;
     };
-    Mark look() const;
-    void watch_file();
+    struct File {
+        std::string path;
+        Mark known;
+        bool operator==(const File&) const = default;
+    };
+    static Mark look(const std::string& path);
+    std::vector<File> look_at_all() const;
+    void watch_folder(const std::string& path);
+    void watch_file(const std::string& path) const;
+    bool take_changes();
     bool wait_for_event(runtime::PollSlot& slot);
 
-    const std::string path_;
-    int descriptor_ = -1;
-    Mark known_;
+    const int descriptor_;
+
+    mutable std::mutex files_lock_;
+    std::vector<File> files_;   // guarded by files_lock_
+    std::vector<int> folders_;  // watches of the kernel; guarded by files_lock_
 
     runtime::SpinLock lock_;
     runtime::PollSlot* slot_ = nullptr;  // of the wait() under way; guarded by lock_

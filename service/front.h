@@ -13,6 +13,7 @@
 #include "runtime/wait_group.h"
 #include "service/proxy/context.h"
 #include "service/proxy/listener.h"
+#include "service/tls/ticket_keys.h"
 
 namespace sluice {
 
@@ -26,24 +27,35 @@ class Front {
     ~Front() { close(); }
     Front(const Front&) = delete;
 
-    /// Opens what is new in `wanted`, as far as all of it can be opened; else nothing has changed, and the
-    /// error says why. The new listeners accept only after commit(), which also closes those that are no
-    /// longer wanted; or never, after rollback().
+    /// Opens what is new in `wanted` and reads its certificates, as far as all of it can be; else nothing has
+    /// changed, and the error says why. The new listeners accept only after commit(), which also closes those
+    /// that are no longer wanted; or never, after rollback().
     std::expected<void, std::string> prepare(const std::vector<config::Listen>& wanted);
     void commit();
-    void rollback() { prepared_.clear(); }
+    void rollback() { planned_.clear(); }
 
     /// Closes all, and returns when their tasks have ended.
     void close();
 
   private:
     // Shared with the listener's task, so that its socket goes when both are through with it.
-    using Listeners = std::vector<std::shared_ptr<proxy::Listener>>;
+    using ListenerPtr = std::shared_ptr<proxy::Listener>;
+    using EntrancesPtr = std::shared_ptr<const proxy::Entrances>;
+
+    // One address of the set that is wanted.
+    struct Planned {
+        EntrancesPtr entrances;
+        ListenerPtr listener;
+        bool fresh;  // opened for it
+    };
+    std::expected<EntrancesPtr, std::string> entrances_at(const std::vector<config::Listen>& wanted,
+                                                          const config::Address& address);
+    std::expected<Planned, std::string> plan(EntrancesPtr entrances) const;
 
     proxy::Context& context_;
-    Listeners open_;
-    Listeners prepared_;  // of the set that is wanted: new ones
-    std::vector<config::Listen> wanted_;
+    const std::shared_ptr<tls::TicketKeys> ticket_keys_ = std::make_shared<tls::TicketKeys>();
+    std::vector<ListenerPtr> open_;
+    std::vector<Planned> planned_;
     runtime::WaitGroup tasks_;
 };
 

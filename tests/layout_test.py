@@ -20,7 +20,7 @@ MAY_INCLUDE = {
     "service/proxy": "service/policy service/limit service/http service/telemetry service/upstream "
                      "service/tls config runtime",
     "service/admin": "service/http service/telemetry runtime",
-    "service/commands": "config",
+    "service/commands": "service/tls config",
     # app and main, which wire it all together
     "service": "service/policy service/limit service/http service/telemetry service/tls service/upstream service/proxy "
                "service/admin service/commands config runtime",

@@ -4,7 +4,7 @@
 #include "config/load.h"
 #include "config/schema.h"
 #include "service/commands/commands.h"
-#include "service/commands/expression.h"
+#include "service/commands/judges.h"
 
 namespace sluice::commands {
 namespace {
@@ -17,7 +17,7 @@ void line(std::FILE* to, std::string_view text) {
 }  // namespace
 
 int check(const std::string& path) {
-    const auto config = config::load(path, config::process_environment(), wrong_expression);
+    const auto config = config::load(path, config::process_environment(), judges());
     if (config) {
         line(stdout, "ok");
         return kFine;

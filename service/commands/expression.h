@@ -6,7 +6,7 @@
 namespace sluice::commands {
 
 /// wrong_expression() says what RE2, which matches `path_regex`, has against an expression; nothing when it
-/// takes it. A config::ExpressionJudge.
+/// takes it.
 std::optional<std::string> wrong_expression(const std::string& expression);
 
 }  // namespace sluice::commands

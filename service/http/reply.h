@@ -41,6 +41,15 @@ inline constexpr std::string_view kOverloaded =
     "\r\n"
     R"({"type":"about:blank","title":"Service Unavailable","status":503,"detail":"too many connections"})";
 
+/// All there is to say to a client that speaks HTTP in the clear to a port for TLS, complete: 400, and close.
+inline constexpr std::string_view kPlainHttp =
+    "HTTP/1.1 400 Bad Request\r\n"
+    "Content-Type: application/problem+json\r\n"
+    "Content-Length: 99\r\n"
+    "Connection: close\r\n"
+    "\r\n"
+    R"({"type":"about:blank","title":"Bad Request","status":400,"detail":"plain HTTP where TLS is spoken"})";
+
 /// `HTTP/1.1 100 Continue`, complete.
 inline constexpr std::string_view kContinue = "HTTP/1.1 100 Continue\r\n\r\n";
 

@@ -6,6 +6,7 @@
 #include <boost/asio/buffer.hpp>
 
 #include "runtime/go.h"
+#include "service/http/reply.h"
 #include "service/proxy/exchange.h"
 #include "service/proxy/tunnel.h"
 
@@ -24,20 +25,21 @@ constexpr std::size_t kLingerBytesMalformed = 256 << 10;
 
 }  // namespace
 
-void Connection::start(Context& context, std::shared_ptr<const config::Listen> entrance, tls::Stream stream,
+void Connection::start(Context& context, std::shared_ptr<const Entrances> entrances, tls::Stream stream,
                        const runtime::Endpoint& peer, runtime::Duration patience) {
-    auto* const connection = new Connection(context, std::move(entrance), std::move(stream), peer);
+    auto* const connection = new Connection(context, std::move(entrances), std::move(stream), peer);
     const runtime::Time deadline = runtime::now() + patience;
     if (!connection->rest(deadline)) runtime::go([=] { connection->serve(deadline); });
 }
 
-Connection::Connection(Context& context, std::shared_ptr<const config::Listen> entrance, tls::Stream stream,
+Connection::Connection(Context& context, std::shared_ptr<const Entrances> entrances, tls::Stream stream,
                        const runtime::Endpoint& peer)
     : Dormant(&Connection::woken),
       context_(context),
-      entrance_(std::move(entrance)),
+      entrances_(std::move(entrances)),
       peer_(policy::address_of(peer)),
-      stream_(std::move(stream)) {
+      stream_(std::move(stream)),
+      entrance_(&entrances_->entries.front()) {
     context_.registry.add(*this);
     context_.telemetry.counters.connection_accepted();
 }
@@ -65,6 +67,14 @@ static_assert(sizeof(Buffers) + sizeof(Exchange) <= 200 * 1024);
 
 void Connection::serve(runtime::Time first_by) {
     Buffers buffers;
+    if (entrances_->acceptor && !stream_.secure()) [[unlikely]] {
+        if (!shake_hands(buffers.request.bytes(), first_by)) {
+            delete this;
+            return;
+        }
+        buffers.request.keep(buffers.request.bytes().last(0));
+        if (rest(first_by)) return;
+    }
     for (;;) {
         ++requests_;
         Exchange exchange(context_, *this, buffers);
@@ -94,6 +104,27 @@ void Connection::change_to(std::unique_ptr<Tunnel> tunnel) {
 void Connection::cancel() {
     stream_.cancel();
     if (Tunnel* const tunnel = tunnel_.load(std::memory_order_acquire)) tunnel->cancel();
+}
+
+// Whoever speaks HTTP in the clear where TLS is spoken is told so, since its user can do something about it.
+[[gnu::noinline]] bool Connection::shake_hands(std::span<const char> early, runtime::Time deadline) {
+    stream_.read_deadline(deadline);
+    auto accepted = entrances_->acceptor->accept(stream_.plain(), early);
+    if (accepted) {
+        entrance_ = &entrances_->entries[accepted->entry];
+        stream_.protect(std::move(accepted->session));
+        return true;
+    }
+    const tls::Acceptor::Refused& refused = accepted.error();
+    context_.telemetry.log.debug("a TLS handshake failed",
+                                 {{"peer", limit::to_string(peer_)}, {"reason", refused.reason}});
+    if (refused.plain_http) {
+        runtime::error_code error;
+        stream_.write_deadline(runtime::Time::min());  // into an empty send buffer: it need not wait
+        stream_.write_some(boost::asio::buffer(http::kPlainHttp), error);
+        linger(kLingerBytesMalformed, kLingerMalformed);
+    }
+    return false;
 }
 
 // Hands the connection to the netpoller; true: it may be gone already. False: there is something to read.

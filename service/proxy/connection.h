@@ -10,10 +10,12 @@
 #include <atomic>
 #include <cstdint>
 #include <memory>
+#include <span>
 
 #include "runtime/netpoller.h"
 #include "service/policy/identify.h"
 #include "service/proxy/context.h"
+#include "service/proxy/entrances.h"
 #include "service/tls/stream.h"
 
 namespace sluice::proxy {
@@ -24,7 +26,7 @@ class Connection final : public runtime::Dormant, public Registered {
   public:
     /// Takes over an accepted stream, for which a place was claimed in the registry, and serves it. The first
     /// request must begin within `patience`.
-    static void start(Context& context, std::shared_ptr<const config::Listen> entrance, tls::Stream stream,
+    static void start(Context& context, std::shared_ptr<const Entrances> entrances, tls::Stream stream,
                       const runtime::Endpoint& peer, runtime::Duration patience);
 
     tls::Stream& stream() { return stream_; }
@@ -52,22 +54,24 @@ class Connection final : public runtime::Dormant, public Registered {
     void cancel();
 
   private:
-    Connection(Context& context, std::shared_ptr<const config::Listen> entrance, tls::Stream stream,
+    Connection(Context& context, std::shared_ptr<const Entrances> entrances, tls::Stream stream,
                const runtime::Endpoint& peer);
     ~Connection();
     static void woken(runtime::Dormant& self, runtime::Wake why);
 
     void serve(runtime::Time first_by);
+    bool shake_hands(std::span<const char> early, runtime::Time deadline);
     bool rest(runtime::Time deadline);
     void linger(std::size_t bytes_max, runtime::Duration time_max);
 
     // Fixed.
     Context& context_;
-    const std::shared_ptr<const config::Listen> entrance_;
+    const std::shared_ptr<const Entrances> entrances_;
     const policy::Address peer_;
 
     // Of the task that serves, or of nobody while dozing.
     tls::Stream stream_;
+    const config::Listen* entrance_;  // one of entrances_; under TLS known behind the handshake
     std::shared_ptr<const Snapshot> snapshot_;
     std::uint64_t version_ = 0;
     std::uint64_t requests_ = 0;  // that were begun

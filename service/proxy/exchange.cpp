@@ -124,7 +124,7 @@ After Exchange::forward(const policy::Request& request, const policy::Client& cl
                      .route = *route.settings,
                      .with = {.origin = stripped(head.origin, route.settings->strip_prefix),
                               .peer = peer.view(),
-                              .proto = "http",
+                              .proto = client_.stream().secure() ? "https" : "http",
                               .request_id = id.text(),
                               .trusted = client.peer_trusted,
                               .upgrade = may_change_protocol(head),

@@ -14,18 +14,22 @@ void Listener::run() {
     runtime::Endpoint peer;
     while (auto stream = socket_.accept(peer)) {
         const auto snapshot = context_.snapshots.current();
+        auto entrances = this->entrances();
         if (context_.registry.admit(snapshot->config.max.connections)) {
-            Connection::start(context_, settings(), std::move(*stream), peer, snapshot->config.timeouts.head);
+            Connection::start(context_, std::move(entrances), std::move(*stream), peer,
+                              snapshot->config.timeouts.head);
         } else {
-            turn_away(std::move(*stream));
+            turn_away(std::move(*stream), entrances->acceptor != nullptr);
         }
     }
 }
 
 // One write into an empty send buffer, which cannot park, and no read: under a flood of connections this is
-// all that each may cost. A client that had sent its request already may see a reset instead of the 503.
-void Listener::turn_away(runtime::TcpStream stream) {
+// all that each may cost. A client that had sent its request already may see a reset instead of the 503; one
+// that is to be told under TLS sees nothing else.
+void Listener::turn_away(runtime::TcpStream stream, bool secure) {
     context_.telemetry.counters.connection_refused();
+    if (secure) return stream.reset();
     runtime::error_code ignored;
     stream.write_deadline(runtime::Time::min());
     stream.write_some(boost::asio::buffer(http::kOverloaded), ignored);

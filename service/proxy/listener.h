@@ -6,8 +6,8 @@
 #include <mutex>
 #include <utility>
 
-#include "config/model.h"
 #include "runtime/tcp.h"
+#include "service/proxy/entrances.h"
 
 namespace sluice::proxy {
 
@@ -15,35 +15,35 @@ struct Context;
 
 class Listener {
   public:
-    Listener(Context& context, const config::Listen& settings, runtime::TcpListener socket)
-        : context_(context),
-          socket_(std::move(socket)),
-          settings_(std::make_shared<const config::Listen>(settings)) {}
+    Listener(Context& context, std::shared_ptr<const Entrances> entrances, runtime::TcpListener socket)
+        : context_(context), socket_(std::move(socket)), entrances_(std::move(entrances)) {}
 
     /// The body of the listener's task: accepts until close(), and turns away what is beyond max.connections.
     void run();
     /// Any thread. run() returns once it has taken what the kernel had accepted by then.
     void close() { socket_.close(); }
 
-    std::shared_ptr<const config::Listen> settings() const {
+    std::shared_ptr<const Entrances> entrances() const {
         const std::scoped_lock hold(lock_);
-        return settings_;
+        return entrances_;
     }
     /// A reload: of connections accepted from now on. REQUIRES: the address is the same.
-    void set_settings(const config::Listen& settings) {
+    void set_entrances(std::shared_ptr<const Entrances> entrances) {
         const std::scoped_lock hold(lock_);
-        settings_ = std::make_shared<const config::Listen>(settings);
+        entrances_.swap(entrances);
     }
+    const config::Address& address() const { return address_; }
     const runtime::Endpoint& local() const { return socket_.local(); }
 
   private:
-    void turn_away(runtime::TcpStream stream);
+    void turn_away(runtime::TcpStream stream, bool secure);
 
     Context& context_;
     runtime::TcpListener socket_;
 
     mutable std::mutex lock_;
-    std::shared_ptr<const config::Listen> settings_;  // connections may outlive it; guarded by lock_
+    std::shared_ptr<const Entrances> entrances_;  // connections may outlive it; guarded by lock_
+    const config::Address address_ = entrances_->entries.front().address;
 };
 
 }  // namespace sluice::proxy

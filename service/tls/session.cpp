@@ -95,7 +95,7 @@ Session::Step Session::step_of(int result, error_code& error) {
     return Step::failed;
 }
 
-std::expected<void, std::string> Session::handshake(TcpStream& tcp) {
+std::expected<void, Session::Failure> Session::handshake(TcpStream& tcp) {
     for (;;) {
         error_code error;
         Step step;
@@ -107,10 +107,16 @@ std::expected<void, std::string> Session::handshake(TcpStream& tcp) {
                 shaken_ = true;
                 return {};
             }
-            if (error) return std::unexpected(handshake_reason(*ssl_, error, at_end_));
+            if (error) {
+                const bool plain_http = ERR_GET_REASON(ERR_peek_error()) == SSL_R_HTTP_REQUEST;
+                return std::unexpected(Failure{handshake_reason(*ssl_, error, at_end_), plain_http, false});
+            }
         }
         tcp.wait_event(step == Step::want_read ? Half::read : Half::write, tcp.read_deadline(), error);
-        if (error) return std::unexpected(handshake_reason(*ssl_, error, false));
+        if (error) {
+            return std::unexpected(Failure{handshake_reason(*ssl_, error, false), false,
+                                           error == boost::asio::error::timed_out});
+        }
     }
 }
 

@@ -2,22 +2,16 @@
 
 #include <cstddef>
 #include <expected>
-#include <memory>
 #include <mutex>
 #include <span>
 #include <string>
 
-#include <openssl/ssl.h>
 #include <sys/uio.h>
 
 #include "runtime/tcp.h"
+#include "service/tls/openssl.h"
 
 namespace sluice::tls {
-
-struct FreeSsl {
-    void operator()(SSL* ssl) const noexcept { SSL_free(ssl); }
-};
-using SslPtr = std::unique_ptr<SSL, FreeSsl>;
 
 // Session: the TLS half of a Stream: OpenSSL's state of one connection, over a BIO of our own that asks the
 // socket and never waits. Waiting is done here, outside of OpenSSL and without the lock, so that one task can
@@ -32,9 +26,16 @@ class Session {
     explicit Session(SslPtr ssl);
     Session(const Session&) = delete;
 
-    // handshake() makes the connection secure. Parks, by the socket's read deadline at the latest. The error
-    // says in words what went wrong, with OpenSSL's reason where it has one.
-    std::expected<void, std::string> handshake(runtime::TcpStream& tcp);
+    // What was read from the socket already: the first bytes of the handshake. REQUIRES: before handshake().
+    void begin_with(std::span<const char> bytes) { early_.assign(bytes.begin(), bytes.end()); }
+
+    struct Failure {
+        std::string reason;  // in words, with OpenSSL's reason where it has one
+        bool plain_http;     // an HTTP request came instead of a hello
+        bool late;           // the deadline passed
+    };
+    // handshake() makes the connection secure. Parks, by the socket's read deadline at the latest.
+    std::expected<void, Failure> handshake(runtime::TcpStream& tcp);
 
     // As the functions of Stream that call them.
     std::size_t read(runtime::TcpStream& tcp, std::span<iovec> buffers, runtime::error_code& error);
@@ -68,6 +69,7 @@ class Session {
     const SslPtr ssl_;
     runtime::TcpStream* tcp_ = nullptr;  // during a call
     runtime::error_code socket_error_;   // of the socket during a call, other than that it would block
+    std::string early_;                  // of begin_with(), as far as it was not read
     bool at_end_ = false;                // the socket has ended
     bool shaken_ = false;                // the handshake is done
     bool ended_ = false;                 // nothing more is sent: close_notify is, or sending failed

@@ -1,5 +1,7 @@
 #include "service/tls/socket_bio.h"
 
+#include <string>
+
 #include <boost/asio/error.hpp>
 
 #include "service/tls/session.h"
@@ -29,6 +31,11 @@ BIO_METHOD* SocketBio::method() {
 int SocketBio::read(BIO* bio, char* room, int size) {
     auto& session = *static_cast<Session*>(BIO_get_data(bio));
     BIO_clear_retry_flags(bio);
+    if (std::string& early = session.early_; !early.empty()) {
+        const std::size_t n = early.copy(room, static_cast<std::size_t>(size));
+        early.erase(0, n);
+        return static_cast<int>(n);
+    }
     iovec piece{room, static_cast<std::size_t>(size)};
     runtime::error_code error;
     const std::size_t n = session.tcp_->try_read({&piece, 1}, error);

@@ -42,6 +42,9 @@ class Stream {
             close();
     }
 
+    // From now on under TLS, without moving (rouse() and cancel() may be called meanwhile). REQUIRES: in the
+    // clear; the session's handshake over this socket is done; no operation is under way.
+    void protect(SessionPtr session) { session_ = std::move(session); }
     // Whether a session protects it.
     bool secure() const { return session_ != nullptr; }
     const Session* session() const { return session_.get(); }

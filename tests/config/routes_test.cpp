@@ -161,13 +161,13 @@ TEST(Routes, AStrippedPrefixMayBePartOfWhatMatches) {
 }
 
 TEST(Routes, ExpressionsAreJudgedByWhoeverMatchesThem) {
-    const ExpressionJudge judge = [](const std::string& text) -> std::optional<std::string> {
+    const Judges judges{.expression = [](const std::string& text) -> std::optional<std::string> {
         if (text != "((") return std::nullopt;
         return "missing )";
-    };
+    }};
     const std::string text =
         R"({ "upstream": "a:1", "routes": [ { "respond": {}, "match": { "path_regex": "((" } } ], "limits": [ { "rate": "1/s", "match": { "path_regex": "((" } }, { "rate": "1/s", "match": { "path_regex": "^/" } } ] })";
-    const auto config = parse(text, "f", {}, judge);
+    const auto config = parse(text, "f", {}, judges);
     ASSERT_FALSE(config);
     EXPECT_EQ(lines(config.error()),
               "f:1:76: /routes/0/match/path_regex: \"((\" is not a regular expression (missing ))\n"

@@ -11,8 +11,6 @@ namespace {
 
 TEST(NotBuilt, IsRefusedWhereItStands) {
     const std::tuple<std::string, const char*, const char*> rows[] = {
-        {with(R"("listen": [ { "address": "127.0.0.1:1", "tls": @{ "certificate": "c", "key": "k" } } ])"),
-         "/listen/0/tls", "TLS on a listener"},
         {with(R"("listen": [ { "address": "127.0.0.1:1", "proxy_protocol": @true } ])"),
          "/listen/0/proxy_protocol", "the PROXY protocol"},
         {with(R"("listen": { "address": "127.0.0.1:1", "proxy_protocol": @true })"), "/listen/proxy_protocol",

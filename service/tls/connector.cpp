@@ -1,0 +1,109 @@
+#include "service/tls/connector.h"
+
+#include <utility>
+#include <vector>
+
+#include <openssl/err.h>
+#include <openssl/x509v3.h>
+
+#include "service/tls/pem.h"
+#include "service/tls/reason.h"
+#include "service/tls/session.h"
+#include "service/tls/settings.h"
+
+namespace sluice::tls {
+
+namespace {
+
+constexpr unsigned char kHttp11[] = {8, 'h', 't', 't', 'p', '/', '1', '.', '1'};
+
+bool is_address(const std::string& name) {
+    ASN1_OCTET_STRING* const address = a2i_IPADDRESS(name.c_str());
+    ERR_clear_error();
+    const bool is = address != nullptr;
+    ASN1_OCTET_STRING_free(address);
+    return is;
+}
+
+}  // namespace
+
+SessionTicketPtr Resumption::last() const {
+    const std::scoped_lock hold(lock_);
+    if (session_) SSL_SESSION_up_ref(session_.get());
+    return SessionTicketPtr(session_.get());
+}
+
+void Resumption::keep(SessionTicketPtr session) {
+    const std::scoped_lock hold(lock_);
+    session_.swap(session);  // the old one goes without the lock
+}
+
+std::expected<std::shared_ptr<const Connector>, std::string> Connector::make(const Settings& settings) {
+    ContextPtr context = new_context(TLS_client_method());
+    if (!context) return std::unexpected("no TLS: " + openssl_reason());
+    SSL_CTX* const c = context.get();
+    std::string authorities;
+    if (!settings.verify) {
+        SSL_CTX_set_verify(c, SSL_VERIFY_NONE, nullptr);
+    } else {
+        SSL_CTX_set_verify(c, SSL_VERIFY_PEER, nullptr);
+        if (settings.ca.empty()) {
+            if (SSL_CTX_set_default_verify_paths(c) != 1)
+                return std::unexpected("the system's certificates cannot be read: " + openssl_reason());
+        } else {
+            const auto read = read_certificates(settings.ca);
+            if (!read) return std::unexpected(settings.ca + " " + read.error());
+            X509_STORE* const store = SSL_CTX_get_cert_store(c);
+            for (const auto& each : *read) {
+                X509_STORE_add_cert(store, each.get());
+                authorities += fingerprint(*each);
+            }
+            X509_STORE_set_flags(store, X509_V_FLAG_PARTIAL_CHAIN);  // also a server's own certificate
+        }
+    }
+    SSL_CTX_set_alpn_protos(c, kHttp11, sizeof kHttp11);
+    SSL_CTX_set_session_cache_mode(c, SSL_SESS_CACHE_CLIENT | SSL_SESS_CACHE_NO_INTERNAL);
+    SSL_CTX_sess_set_new_cb(c, &Connector::new_session);
+    return std::shared_ptr<const Connector>(
+        new Connector(settings, std::move(context), std::move(authorities)));
+}
+
+bool Connector::same_as(const Connector& other) const {
+    return settings_.verify == other.settings_.verify && settings_.ca == other.settings_.ca &&
+           settings_.server_name == other.settings_.server_name && authorities_ == other.authorities_;
+}
+
+int Connector::new_session(SSL* ssl, SSL_SESSION* session) {
+    auto* const resumption = static_cast<Resumption*>(SSL_get_app_data(ssl));
+    if (resumption == nullptr) return 0;
+    resumption->keep(SessionTicketPtr(session));
+    return 1;  // the reference is ours
+}
+
+// An address is no server name (RFC 6066 §3).
+bool Connector::name_peer(SSL* ssl, const std::string& name) const {
+    if (name.empty()) return !settings_.verify;
+    X509_VERIFY_PARAM* const wanted = SSL_get0_param(ssl);
+    if (is_address(name)) return X509_VERIFY_PARAM_set1_ip_asc(wanted, name.c_str()) == 1;
+    X509_VERIFY_PARAM_set_hostflags(wanted, X509_CHECK_FLAG_NO_PARTIAL_WILDCARDS);
+    return X509_VERIFY_PARAM_set1_host(wanted, name.c_str(), name.size()) == 1 &&
+           SSL_set_tlsext_host_name(ssl, name.c_str()) == 1;
+}
+
+std::expected<SessionPtr, Connector::Failed> Connector::connect(runtime::TcpStream& tcp,
+                                                                const std::string& host,
+                                                                Resumption& resumption) const {
+    SslPtr ssl(SSL_new(context_.get()));
+    if (!ssl) return std::unexpected(Failed{"out of memory", false});
+    const std::string& name = settings_.server_name.empty() ? host : settings_.server_name;
+    if (!name_peer(ssl.get(), name)) return std::unexpected(Failed{"no server name to verify", false});
+    if (const SessionTicketPtr last = resumption.last()) SSL_set_session(ssl.get(), last.get());
+    SSL_set_app_data(ssl.get(), &resumption);
+    SSL_set_connect_state(ssl.get());
+    SessionPtr session(new Session(std::move(ssl)));
+    if (auto done = session->handshake(tcp); !done)
+        return std::unexpected(Failed{std::move(done.error().reason), done.error().late});
+    return session;
+}
+
+}  // namespace sluice::tls

@@ -1,0 +1,63 @@
+#pragma once
+
+#include <expected>
+#include <memory>
+#include <mutex>
+#include <string>
+
+#include "service/tls/openssl.h"
+#include "service/tls/stream.h"
+
+namespace sluice::tls {
+
+// Resumption: the last session with one server, for the next connection to go on with. One for each server;
+// must outlive the connections that were made with it. Any thread.
+class Resumption {
+  public:
+    // A reference of its own; null when there is none.
+    SessionTicketPtr last() const;
+    void keep(SessionTicketPtr session);
+
+  private:
+    mutable std::mutex lock_;
+    SessionTicketPtr session_;  // guarded by lock_
+};
+
+// Connector: the client's side of handshakes: whom we trust. Made when a configuration is loaded; immutable,
+// and shared by the servers of an upstream. Any task.
+class Connector {
+  public:
+    struct Settings {
+        bool verify = true;
+        std::string ca;           // a file; empty: the system's authorities
+        std::string server_name;  // empty: the host of the server's address
+    };
+
+    // Reads the file, or the system's (blocks on the disk).
+    static std::expected<std::shared_ptr<const Connector>, std::string> make(const Settings& settings);
+    Connector(const Connector&) = delete;
+
+    // The handshake with the server at `host`; parks, by the socket's read deadline. The certificate must be
+    // for server_name, or else for `host`, a name or an address in digits; a name is sent as SNI.
+    struct Failed {
+        std::string reason;
+        bool late;  // the deadline passed
+    };
+    std::expected<SessionPtr, Failed> connect(runtime::TcpStream& tcp, const std::string& host,
+                                              Resumption& resumption) const;
+
+    // Whether this one would trust the same servers: the file may have changed since.
+    bool same_as(const Connector& other) const;
+
+  private:
+    Connector(const Settings& settings, ContextPtr context, std::string authorities)
+        : settings_(settings), context_(std::move(context)), authorities_(std::move(authorities)) {}
+    bool name_peer(SSL* ssl, const std::string& name) const;
+    static int new_session(SSL* ssl, SSL_SESSION* session);
+
+    const Settings settings_;
+    const ContextPtr context_;
+    const std::string authorities_;  // digests of those of the file
+};
+
+}  // namespace sluice::tls
