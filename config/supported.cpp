@@ -13,11 +13,6 @@ constexpr std::array kNotBuilt{
 
     NotBuilt{"/upstream", "https://*", "TLS to an upstream"},
     NotBuilt{"/upstreams/*/tls", "*", "TLS to an upstream"},
-    NotBuilt{"/upstreams/*/balance", "!round_robin", "any balance but round_robin"},
-    NotBuilt{"/upstreams/*/servers/*/weight", "!1", "a weight other than 1"},
-    NotBuilt{"/upstreams/*/servers/*/backup", "!false", "a backup server"},
-    NotBuilt{"/upstreams/*/health", "*", "active health checking"},
-    NotBuilt{"/upstreams/*/eject", "*", "ejecting servers"},
 
     NotBuilt{"/client/address_from", "!X-Forwarded-For", "any address_from but X-Forwarded-For"},
 

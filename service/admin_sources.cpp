@@ -1,5 +1,7 @@
 #include "service/admin_sources.h"
 
+#include <algorithm>
+
 #include "config/names.h"
 #include "config/to_json.h"
 #include "runtime/inspect.h"
@@ -66,12 +68,28 @@ admin::ServerFigures figures_of(const upstream::Server& server) {
     const auto at_least_0 = [](std::int64_t n) {
         return static_cast<std::uint64_t>(std::max<std::int64_t>(n, 0));
     };
+    const runtime::Time now = runtime::now();
     return {.address = server.address(),
+            .healthy = server.standing.in_service(now),
             .requests = server.figures.requests.load(kRelaxed),
             .failures = server.figures.failures.load(kRelaxed),
             .in_flight = at_least_0(server.figures.in_flight.load(kRelaxed)),
             .connections_open = at_least_0(server.figures.open.load(kRelaxed)),
-            .connections_idle = server.pool.size()};
+            .connections_idle = server.pool.size(),
+            .ejections = server.standing.ejections(),
+            .checks = server.figures.checks.load(kRelaxed),
+            .checks_failed = server.figures.checks_failed.load(kRelaxed),
+            .ejected_for = server.standing.ejected(now) ? std::optional(server.standing.ejected_until() - now)
+                                                        : std::nullopt};
+}
+
+// Neither draining nor without an upstream that has a server in service. A service that only responds itself
+// needs none.
+bool ready(const Observed& service) {
+    if (!service.ready.load(std::memory_order_acquire)) return false;
+    const auto& upstreams = service.context.snapshots.current()->upstreams;
+    const auto serves = [now = runtime::now()](const auto& upstream) { return upstream->in_service(now); };
+    return upstreams.empty() || std::ranges::any_of(upstreams, serves);
 }
 
 std::vector<admin::UpstreamFigures> upstreams(const proxy::Context& context) {
@@ -79,7 +97,12 @@ std::vector<admin::UpstreamFigures> upstreams(const proxy::Context& context) {
     const auto snapshot = context.snapshots.current();
     for (const auto& upstream : snapshot->upstreams) {
         admin::UpstreamFigures& figures = all.emplace_back(upstream->name());
-        for (const auto& server : upstream->servers()) figures.servers.push_back(figures_of(*server));
+        const auto& settings = upstream->settings().servers;
+        for (std::size_t i = 0; i < settings.size(); ++i) {
+            admin::ServerFigures& server = figures.servers.emplace_back(figures_of(*upstream->servers()[i]));
+            server.weight = settings[i].weight;
+            server.backup = settings[i].backup;
+        }
     }
     return all;
 }
@@ -117,7 +140,7 @@ admin::Sources admin_sources(const Observed& service, std::function<std::vector<
     const commands::BuildInfo build = commands::build_info();
     return {.version = build.version,
             .commit = build.commit,
-            .ready = [service] { return service.ready.load(std::memory_order_acquire); },
+            .ready = [service] { return ready(service); },
             .uptime = [service] { return runtime::now() - service.started; },
             .totals = [service] { return service.context.telemetry.counters.totals(); },
             .access_log = [service]() -> admin::AccessLogFigures {

@@ -30,6 +30,7 @@
 #include "service/limit/janitor.h"
 #include "service/loader.h"
 #include "service/proxy/connection.h"
+#include "service/upstream/upkeep.h"
 
 namespace sluice {
 
@@ -119,6 +120,7 @@ class App {
     proxy::Registry registry_;
     proxy::Context context_;
     limit::Janitor janitor_;
+    upstream::Upkeep upkeep_;
     Front front_;
 
     std::atomic<bool> ready_{false};
@@ -139,7 +141,7 @@ App::App(runtime::Scheduler& scheduler, runtime::SignalSet& signals, std::string
       path_(std::move(path)),
       environment_(std::move(environment)),
       telemetry_(scheduler.workers(), log_options(config.log), access_options(config.log)),
-      loader_(config.clients.max, scheduler.workers()),
+      loader_(config.clients.max, scheduler.workers(), telemetry_.log),
       snapshots_(loader_.load(std::move(config)).value()),
       registry_(scheduler.workers()),
       context_{.telemetry = telemetry_,
@@ -147,6 +149,7 @@ App::App(runtime::Scheduler& scheduler, runtime::SignalSet& signals, std::string
                .snapshots = snapshots_,
                .registry = registry_},
       janitor_(loader_.clients(), janitor_settings(snapshots_.current()->config.clients)),
+      upkeep_(telemetry_.log),
       front_(context_),
       sources_(
           admin_sources({scheduler_, context_, janitor_, started_, ready_}, [this] { return reload(); })) {}
@@ -201,6 +204,7 @@ void App::background(Body body) {
 void App::start_background() {
     background([this] { telemetry_.access.run(); });
     background([this] { janitor_.run(); });
+    upkeep_.follow(snapshots_.current()->upstreams);
     background([this] {
         while (!stop_sweeping_.try_acquire_until(runtime::now() + kSweepPools)) {
             for (const auto& upstream : snapshots_.current()->upstreams) upstream->sweep(runtime::now());
@@ -216,6 +220,7 @@ void App::start_background() {
 
 void App::stop_background() {
     janitor_.stop();
+    upkeep_.stop();
     stop_sweeping_.release();
     if (watch_) watch_->cancel();
     if (admin_) admin_->close();
@@ -300,6 +305,7 @@ Problems App::apply(config::Config loaded) {
     }
     const config::Config& config = (*next)->config;
     snapshots_.replace(*next);
+    upkeep_.follow((*next)->upstreams);
     front_.commit();
     loader_.clients().set_max(config.clients.max);
     janitor_.configure(janitor_settings(config.clients));

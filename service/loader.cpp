@@ -17,18 +17,16 @@ std::expected<std::shared_ptr<const proxy::Snapshot>, std::string> Loader::load(
     for (const auto& settings : snapshot->config.upstreams) {
         snapshot->upstreams.push_back(upstream_for(settings));
     }
-    for (const auto& former : upstreams_) {
-        if (std::ranges::find(snapshot->upstreams, former) == snapshot->upstreams.end()) former->retire();
-    }
     upstreams_ = snapshot->upstreams;
     return snapshot;
 }
 
 std::shared_ptr<upstream::Upstream> Loader::upstream_for(const config::Upstream& settings) const {
-    for (const auto& known : upstreams_) {
-        if (known->settings() == settings) return known;
-    }
-    return std::make_shared<upstream::Upstream>(settings.name, settings, workers_);
+    const auto former = std::ranges::find(upstreams_, settings.name, &upstream::Upstream::name);
+    if (former == upstreams_.end())
+        return std::make_shared<upstream::Upstream>(settings.name, settings, workers_, log_);
+    if ((*former)->settings() == settings) return *former;
+    return std::make_shared<upstream::Upstream>(settings.name, settings, workers_, log_, former->get());
 }
 
 }  // namespace sluice

@@ -1,8 +1,8 @@
 #pragma once
 
 // From a configuration to a snapshot of it that requests can be served by. What outlives a reload lives here:
-// the table of clients, the counters of each limit, and the upstreams whose settings stay the same, with
-// their connections. One load at a time.
+// the table of clients, the counters of each limit, and the upstreams whose settings stay the same, and
+// otherwise their servers that do, with their connections. One load at a time.
 
 #include <expected>
 #include <memory>
@@ -17,10 +17,11 @@ namespace sluice {
 
 class Loader {
   public:
-    Loader(std::uint64_t clients_max, unsigned workers) : ledger_(clients_max, workers), workers_(workers) {}
+    Loader(std::uint64_t clients_max, unsigned workers, telemetry::Log& log)
+        : ledger_(clients_max, workers), workers_(workers), log_(log) {}
 
     /// The error says what this process cannot do that the configuration asks for. The snapshot is expected
-    /// to come into force: upstreams that it does not share with the last one retire.
+    /// to come into force.
     std::expected<std::shared_ptr<const proxy::Snapshot>, std::string> load(config::Config config);
 
     limit::ClientTable& clients() { return ledger_.table; }
@@ -30,6 +31,7 @@ class Loader {
 
     policy::Ledger ledger_;
     const unsigned workers_;
+    telemetry::Log& log_;
     std::vector<std::shared_ptr<upstream::Upstream>> upstreams_;  // of the last snapshot
 };
 

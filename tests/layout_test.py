@@ -16,7 +16,7 @@ MAY_INCLUDE = {
     "service/telemetry": "runtime",
     "service/tls": "runtime",
     "service/policy": "service/limit service/http service/telemetry config runtime",
-    "service/upstream": "service/tls config runtime",
+    "service/upstream": "service/http service/telemetry service/tls config runtime",
     "service/proxy": "service/policy service/limit service/http service/telemetry service/upstream "
                      "service/tls config runtime",
     "service/admin": "service/http service/telemetry runtime",

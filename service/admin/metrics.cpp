@@ -171,6 +171,17 @@ void write_upstreams(Exposition& out, const Stats& stats) {
         }
     };
     each("sluice_upstream_healthy", "gauge", "Whether the server is sent requests.", &ServerFigures::healthy);
+    out.family("sluice_upstream_ejected", "gauge",
+               "Whether the server is out for failing too often in a row.");
+    for (const UpstreamFigures& upstream : stats.upstreams)
+        for (const ServerFigures& server : upstream.servers)
+            out.sample(server.ejected_for.has_value(),
+                       {{"upstream", upstream.name}, {"server", server.address}});
+    each("sluice_upstream_ejections_total", "counter", "Times that the server was put out for that.",
+         &ServerFigures::ejections);
+    each("sluice_upstream_checks_total", "counter", "Health checks of the server.", &ServerFigures::checks);
+    each("sluice_upstream_checks_failed_total", "counter", "Those that it did not pass.",
+         &ServerFigures::checks_failed);
     each("sluice_upstream_requests_total", "counter", "Requests sent to the server.",
          &ServerFigures::requests);
     each("sluice_upstream_failures_total", "counter", "Requests that the server failed.",

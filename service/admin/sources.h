@@ -48,12 +48,18 @@ struct JanitorFigures {
 
 struct ServerFigures {
     std::string address;
-    bool healthy = true;
+    bool healthy = true;  // gets requests: neither found unhealthy nor ejected
     std::uint64_t requests = 0;
     std::uint64_t failures = 0;
     std::uint64_t in_flight = 0;
     std::uint64_t connections_open = 0;
     std::uint64_t connections_idle = 0;
+    unsigned weight = 1;
+    bool backup = false;
+    std::uint64_t ejections = 0;
+    std::uint64_t checks = 0;
+    std::uint64_t checks_failed = 0;
+    std::optional<runtime::Duration> ejected_for;  // from now; absent: not ejected
 };
 
 struct UpstreamFigures {

@@ -75,18 +75,33 @@ Json janitor(const JanitorFigures& janitor) {
             {"next_in_seconds", seconds(janitor.next_in)}};
 }
 
-Json upstreams(const std::vector<UpstreamFigures>& upstreams) {
+std::string timestamp(std::chrono::system_clock::time_point when) {
+    std::array<char, 32> buffer;
+    telemetry::LineWriter out(buffer);
+    out.time(when);
+    return {buffer.data(), out.size()};
+}
+
+Json upstreams(const Stats& stats) {
     Json list = Json::array();
-    for (const UpstreamFigures& upstream : upstreams) {
+    for (const UpstreamFigures& upstream : stats.upstreams) {
         Json servers = Json::array();
         for (const ServerFigures& server : upstream.servers) {
-            servers.push_back({{"address", server.address},
-                               {"healthy", server.healthy},
-                               {"requests", server.requests},
-                               {"failures", server.failures},
-                               {"in_flight", server.in_flight},
-                               {"connections_open", server.connections_open},
-                               {"connections_idle", server.connections_idle}});
+            servers.push_back(
+                {{"address", server.address},
+                 {"healthy", server.healthy},
+                 {"requests", server.requests},
+                 {"failures", server.failures},
+                 {"in_flight", server.in_flight},
+                 {"connections_open", server.connections_open},
+                 {"connections_idle", server.connections_idle},
+                 {"weight", server.weight},
+                 {"backup", server.backup},
+                 {"ejections", server.ejections},
+                 {"ejected_until",
+                  server.ejected_for ? Json(timestamp(stats.taken_at + *server.ejected_for)) : Json(nullptr)},
+                 {"checks", server.checks},
+                 {"checks_failed", server.checks_failed}});
         }
         list.push_back({{"name", upstream.name}, {"servers", std::move(servers)}});
     }
@@ -127,13 +142,6 @@ Json process(const ProcessFigures& process) {
             {"max_fds", process.max_fds}};
 }
 
-std::string timestamp(std::chrono::system_clock::time_point when) {
-    std::array<char, 32> buffer;
-    telemetry::LineWriter out(buffer);
-    out.time(when);
-    return {buffer.data(), out.size()};
-}
-
 template <class Source>
 auto ask(const Source& source) {
     return source ? source() : decltype(source()){};
@@ -153,7 +161,8 @@ Stats collect(const Sources& sources) {
             .janitor = ask(sources.janitor),
             .upstreams = ask(sources.upstreams),
             .runtime = ask(sources.runtime_counters),
-            .process = runtime::blocking(read_process_figures)};
+            .process = runtime::blocking(read_process_figures),
+            .taken_at = std::chrono::system_clock::now()};
 }
 
 Json json_of(const Stats& stats) {
@@ -172,7 +181,7 @@ Json json_of(const Stats& stats) {
         {"limits", limits(stats.limits)},
         {"clients", clients(stats.clients)},
         {"janitor", janitor(stats.janitor)},
-        {"upstreams", upstreams(stats.upstreams)},
+        {"upstreams", upstreams(stats)},
         {"upstream_failures", failures(totals)},
         {"upstream_retries", totals.retries},
         {"runtime", runtime_part(stats.runtime)},

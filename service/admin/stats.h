@@ -23,6 +23,7 @@ struct Stats {
     std::vector<UpstreamFigures> upstreams;
     runtime::Counters runtime;
     ProcessFigures process;
+    std::chrono::system_clock::time_point taken_at;
 };
 
 /// Asks every source once. Parks.

@@ -182,12 +182,20 @@ std::string limits(const json& stats) {
     return table.str();
 }
 
+std::string health(const json& server) {
+    if (at(server, "/healthy") == json(true)) return "up";
+    return at(server, "/ejected_until").is_string() ? "EJECTED" : "DOWN";
+}
+
+std::string weight(const json& server) {
+    return count(number(server, "/weight")) + (at(server, "/backup") == json(true) ? " backup" : "");
+}
+
 std::string upstreams(const json& stats) {
-    Table table(3, {"upstream", "server", "health", "requests", "failed", "busy", "open", "idle"});
+    Table table(3, {"upstream", "server", "health", "weight", "requests", "failed", "busy", "open", "idle"});
     for (const json& upstream : list(stats, "/upstreams")) {
         for (const json& server : list(upstream, "/servers")) {
-            table.row({text(upstream, "/name"), text(server, "/address"),
-                       at(server, "/healthy") == json(true) ? "up" : "DOWN",
+            table.row({text(upstream, "/name"), text(server, "/address"), health(server), weight(server),
                        count(number(server, "/requests")), count(number(server, "/failures")),
                        count(number(server, "/in_flight")), count(number(server, "/connections_open")),
                        count(number(server, "/connections_idle"))});

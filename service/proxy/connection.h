@@ -30,6 +30,8 @@ class Connection final : public runtime::Dormant, public Registered {
                       const runtime::Endpoint& peer, runtime::Duration patience);
 
     tls::Stream& stream() { return stream_; }
+    /// Whether the client has reset the connection, or it was cancelled.
+    bool hung_up() const { return stream_.hung_up(); }
     const config::Listen& entrance() const { return *entrance_; }
     const policy::Address& peer() const { return peer_; }
 

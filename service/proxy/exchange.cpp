@@ -130,7 +130,8 @@ After Exchange::forward(const policy::Request& request, const policy::Client& cl
                               .upgrade = may_change_protocol(head),
                               .expect = true},
                      .verdict = verdict,
-                     .snapshot = snapshot_});
+                     .snapshot = snapshot_,
+                     .client_hash = upstream.spreads_by_client() ? hash_of(client.address) : 0});
     const Forward::Step done = forward.run(request_.began());
     note_forward(forward, upstream);
     if (!done) outcome_.failure = done.error().upstream;
@@ -163,6 +164,14 @@ After Exchange::forward(const policy::Request& request, const policy::Client& cl
 [[gnu::noinline]] After Exchange::fail(const Failure& failure, const policy::Verdict& verdict) {
     std::array<char, policy::kRateFieldsRoom> fields;
     return refuse(failure, policy::write_rate_fields(verdict, snapshot_.config.response.headers, fields));
+}
+
+// Addresses inside one prefix are one client here, too.
+std::uint64_t Exchange::hash_of(const policy::Address& client) const {
+    const config::Client& settings = snapshot_.config.client;
+    const auto key = limit::ClientKey::of_address(client, {static_cast<std::uint8_t>(settings.ipv4_prefix),
+                                                           static_cast<std::uint8_t>(settings.ipv6_prefix)});
+    return upstream::mix(key.high()) ^ key.low();
 }
 
 void Exchange::note_forward(const Forward& forward, const upstream::Upstream& upstream) {

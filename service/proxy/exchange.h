@@ -45,6 +45,7 @@ class Exchange {
     After forward(const policy::Request& request, const policy::Client& client, const policy::Route& route,
                   const policy::Verdict& verdict);
     After open_tunnel(Forward& forward, const policy::Route& route);
+    std::uint64_t hash_of(const policy::Address& client) const;
     void note_forward(const Forward& forward, const upstream::Upstream& upstream);
 
     After fail(const Failure& failure, const policy::Verdict& verdict);

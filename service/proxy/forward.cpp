@@ -37,6 +37,7 @@ Failure failure_of(upstream::Error error) {
         case lookup: return failed(Stage::acquire, 502, UpstreamFailure::connect, reason, true);
         case refused: return failed(Stage::acquire, 502, UpstreamFailure::connect, reason, true);
         case timeout: return failed(Stage::acquire, 504, UpstreamFailure::connect_timeout, reason, true);
+        case client_gone: return proxy::client_gone(Stage::acquire);
         case resources: break;
     }
     return {Stage::acquire, Source::ourselves, 503, false, reason, UpstreamFailure::none};
@@ -64,17 +65,19 @@ Forward::Step Forward::run(runtime::Time now) {
         if (changed_protocol_) return done;
         lease_ = {};
         if (done || !done.error().retryable || retries == 0) return done;
+        now = runtime::now();
         // A connection that was not made has cost the servers nothing: each of them may be asked.
-        if (done.error().stage == Stage::acquire ? !upstream.another(tried) : repeats++ == retries)
+        if (done.error().stage == Stage::acquire ? !upstream.another(now, tried) : repeats++ == retries)
             return done;
         fresh = done.error().stage != Stage::acquire;
         ++figures_.retries;
-        now = runtime::now();
     }
 }
 
 Forward::Step Forward::attempt(upstream::Tried& tried, bool fresh, runtime::Time now) {
-    auto lease = how_.upstream.acquire(now, tried, fresh);
+    const upstream::Pointless gone{
+        [](const void* client) { return static_cast<const Connection*>(client)->hung_up(); }, &client_};
+    auto lease = how_.upstream.acquire(now, tried, {how_.client_hash, gone, fresh});
     if (!lease) return std::unexpected(failure_of(lease.error()));
     lease_ = std::move(*lease);
     figures_.server = &lease_.server();
@@ -277,6 +280,7 @@ Forward::Step Forward::relay(const http::ResponseHead& head) {
 void Forward::release(const http::ResponseHead& head, bool nothing_behind) {
     const bool clean = nothing_behind && unread().empty() && sent_whole_ && head.keep_alive &&
                        head.framing.kind != http::Framing::Kind::until_close;
+    lease_.answered(head.status);
     if (clean) lease_.keep(now_);
 }
 

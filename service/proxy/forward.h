@@ -29,6 +29,7 @@ struct Forwarding {
     http::UpstreamRequest with;  // but `host`, which may depend on the server
     const policy::Verdict& verdict;
     const Snapshot& snapshot;
+    std::uint64_t client_hash = 0;  // if the upstream spreads by client
 };
 
 class Forward {

@@ -13,6 +13,7 @@ enum class Error : unsigned char {
     refused,       // connection refused, network or host unreachable
     timeout,       // the connection was not made in connect_timeout
     resources,     // we are out of descriptors or memory
+    client_gone,   // who asked for the connection has left
 };
 
 constexpr std::string_view to_string(Error error) {
@@ -23,6 +24,7 @@ constexpr std::string_view to_string(Error error) {
         case Error::refused: return "the server refused the connection";
         case Error::timeout: return "connecting took too long";
         case Error::resources: return "out of descriptors";
+        case Error::client_gone: return "the client went away";
     }
     return "unknown";
 }

@@ -7,7 +7,9 @@
 
 namespace sluice::upstream {
 
-Connection::Connection(tls::Stream connected, Server& to) : stream(std::move(connected)), server(to) {
+Connection::Connection(tls::Stream connected, Server& to, const runtime::Endpoint& where,
+                       std::uint32_t addresses)
+    : stream(std::move(connected)), server(to), peer(where), version(addresses) {
     server.figures.open.fetch_add(1, std::memory_order_relaxed);
 }
 

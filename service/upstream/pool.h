@@ -8,6 +8,7 @@
 
 #include <atomic>
 #include <cstddef>
+#include <cstdint>
 #include <memory>
 #include <mutex>
 #include <vector>
@@ -20,11 +21,13 @@ class Server;
 
 /// A connection to a server. Owned by the Lease that uses it, or by the Pool while idle.
 struct Connection {
-    Connection(tls::Stream stream, Server& server);
+    Connection(tls::Stream stream, Server& server, const runtime::Endpoint& peer, std::uint32_t version);
     ~Connection();
 
     tls::Stream stream;
     Server& server;
+    const runtime::Endpoint peer;  // of a server known by name: which of its addresses
+    std::uint32_t version;         // of those addresses, when peer was last known to be one of them
     runtime::Time idle_since{};
     bool reused = false;  // has carried a request before: a failure now may be a stale connection's
 };

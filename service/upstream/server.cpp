@@ -1,23 +1,12 @@
 #include "service/upstream/server.h"
 
-#include <chrono>
 #include <utility>
 
 #include <boost/asio/error.hpp>
-#include <boost/asio/ip/address.hpp>
-#include <boost/asio/ip/tcp.hpp>
-#include <boost/asio/local/stream_protocol.hpp>
-
-#include "runtime/resolve.h"
 
 namespace sluice::upstream {
 
-using namespace std::chrono_literals;
-
 namespace {
-
-// How long the addresses of a name are taken for good. getaddrinfo() does not tell their time to live.
-constexpr runtime::Duration kLookupHolds = 30s;
 
 std::string authority_of(const config::Address& address) {
     return address.unix_path.empty() ? address.text : "localhost";
@@ -35,60 +24,76 @@ Error error_of(const runtime::error_code& error) {
 }  // namespace
 
 Server::Server(const config::Server& settings, const config::Upstream& upstream, unsigned workers)
-    : pool(workers, upstream.max_idle, upstream.idle_timeout),
+    : addresses(settings.address),
+      pool(workers, upstream.max_idle, upstream.idle_timeout),
       text_(settings.address.text),
       authority_(authority_of(settings.address)),
-      host_(settings.address.host),
-      port_(settings.address.port) {
-    boost::system::error_code not_digits;
-    if (!settings.address.unix_path.empty()) {
-        fixed_ = true;
-        known_ = {boost::asio::local::stream_protocol::endpoint(settings.address.unix_path)};
-    } else if (const auto ip = boost::asio::ip::make_address(host_, not_digits); !not_digits) {
-        fixed_ = true;
-        known_ = {boost::asio::ip::tcp::endpoint(ip, port_)};
-    }
+      upstream_(upstream) {}
+
+bool Server::same_as(const config::Server& settings, const config::Upstream& upstream) const {
+    return text_ == settings.address.text && upstream_.name == upstream.name &&
+           upstream_.tls == upstream.tls && upstream_.health == upstream.health &&
+           upstream_.max_idle == upstream.max_idle && upstream_.idle_timeout == upstream.idle_timeout;
 }
 
-std::expected<tls::Stream, Error> Server::connect(runtime::Time now, runtime::Time deadline) {
-    if (fixed_) {  // nearly always; touches nothing that is shared
-        auto stream = runtime::TcpStream::connect(known_.front(), deadline);
-        if (!stream) return std::unexpected(error_of(stream.error()));
-        return std::move(*stream);
-    }
-    const auto endpoints = look_up(now, deadline);
-    if (!endpoints) return std::unexpected(endpoints.error());
+std::expected<Server::Stream, Error> Server::dial(runtime::Time deadline, runtime::Endpoint* peer) {
+    if (addresses.fixed()) return dial_one(addresses.only(), deadline);  // nearly always
+    const auto all = addresses.in_turn(deadline);
+    if (!all) return std::unexpected(all.error());
     Error last = Error::lookup;
-    for (const runtime::Endpoint& endpoint : *endpoints) {
-        auto stream = runtime::TcpStream::connect(endpoint, deadline);
-        if (stream) return std::move(*stream);
-        last = error_of(stream.error());
-        if (last != Error::refused) break;
+    std::size_t left = all->size();
+    for (const runtime::Endpoint& address : *all) {
+        // One that does not answer leaves the others their share of the time.
+        const runtime::Time now = runtime::now();
+        auto stream = dial_one(address, now + (deadline - now) / static_cast<int>(left--));
+        if (stream) {
+            if (peer != nullptr) *peer = address;
+            return stream;
+        }
+        last = stream.error();
+        if (last == Error::resources) return stream;
     }
-    forget_lookup();
+    addresses.doubt();
     return std::unexpected(last);
 }
 
-std::expected<std::vector<runtime::Endpoint>, Error> Server::look_up(runtime::Time now,
-                                                                     runtime::Time deadline) {
-    {
-        const std::scoped_lock hold(lock_);
-        if (!known_.empty() && now - looked_up_ < kLookupHolds) return known_;
-    }
-    auto found = runtime::resolve(host_, port_, deadline);
-    if (!found) {
-        return std::unexpected(found.error() == boost::asio::error::timed_out ? Error::timeout
-                                                                              : Error::lookup);
-    }
-    const std::scoped_lock hold(lock_);
-    known_ = *found;
-    looked_up_ = now;
-    return std::move(*found);
+std::expected<Server::Stream, Error> Server::dial_one(const runtime::Endpoint& peer,
+                                                      runtime::Time deadline) const {
+    auto stream = runtime::TcpStream::connect(peer, deadline);
+    if (!stream) return std::unexpected(error_of(stream.error()));
+    return std::move(*stream);
 }
 
-void Server::forget_lookup() {
-    const std::scoped_lock hold(lock_);
-    known_.clear();
+std::expected<std::unique_ptr<Connection>, Error> Server::connect(runtime::Time deadline) {
+    const std::uint32_t version = addresses.version();
+    runtime::Endpoint peer;
+    auto stream = dial(deadline, &peer);
+    if (!stream) return std::unexpected(stream.error());
+    return std::make_unique<Connection>(std::move(*stream), *this, peer, version);
+}
+
+// A name that has moved takes its connections along only if they lead to where it is now.
+std::unique_ptr<Connection> Server::take_idle() {
+    auto idle = pool.take();
+    if (addresses.fixed()) return idle;
+    for (; idle; idle = pool.take()) {
+        const std::uint32_t version = addresses.version();
+        if (idle->version == version) break;
+        idle->version = version;
+        if (addresses.contain(idle->peer)) break;
+    }
+    return idle;
+}
+
+void Server::keep(std::unique_ptr<Connection> connection, runtime::Time now) {
+    pool.put(std::move(connection), now);
+    if (retired_.load(std::memory_order_seq_cst)) retire();  // put() may have come too late
+}
+
+void Server::retire() {
+    retired_.store(true, std::memory_order_seq_cst);
+    while (pool.take()) {
+    }
 }
 
 }  // namespace sluice::upstream

@@ -2,33 +2,52 @@
 
 // One server of an upstream: where it is, what is known of it, and how to connect to it.
 //
-// A Server lives as long as the Upstream that owns it. Every member function may be called by any task on
-// any worker; only `connect` parks.
+// Shared by the upstreams that name it, of this configuration and of those before that are still in use: a
+// reload that leaves a server's settings alone keeps its connections, its figures and its standing. Every
+// member function may be called by any task on any worker; only `dial` and `connect` park.
 
 #include <atomic>
 #include <cstdint>
 #include <expected>
-#include <mutex>
+#include <memory>
 #include <string>
-#include <vector>
 
 #include "config/model.h"
 #include "service/tls/stream.h"
+#include "service/upstream/addresses.h"
 #include "service/upstream/error.h"
 #include "service/upstream/pool.h"
+#include "service/upstream/standing.h"
 
 namespace sluice::upstream {
 
 class Server {
   public:
+    using Stream = tls::Stream;
+
     Server(const config::Server& settings, const config::Upstream& upstream, unsigned workers);
+
+    /// Whether it could be taken over for these settings: all but weight and backup, which are the
+    /// upstream's, and what concerns requests alone.
+    bool same_as(const config::Server& settings, const config::Upstream& upstream) const;
 
     const std::string& address() const { return text_; }         // as the configuration says it
     const std::string& authority() const { return authority_; }  // for a Host field: HOST:PORT
+    const std::string& upstream() const { return upstream_.name; }
+    const std::optional<config::Health>& health() const { return upstream_.health; }
 
-    /// Connects by `deadline` (parks). A host name is looked up off the workers, and again when the answer
-    /// is older than half a minute or none of its addresses took the connection.
-    std::expected<tls::Stream, Error> connect(runtime::Time now, runtime::Time deadline);
+    /// A new connection, by `deadline`. Of several addresses each is tried, beginning with another each time.
+    /// `peer`: where to say which one it is.
+    std::expected<Stream, Error> dial(runtime::Time deadline, runtime::Endpoint* peer = nullptr);
+    /// The same, for requests.
+    std::expected<std::unique_ptr<Connection>, Error> connect(runtime::Time deadline);
+    /// An idle connection to where the server is now, or nullptr.
+    std::unique_ptr<Connection> take_idle();
+    /// Takes a connection back.
+    void keep(std::unique_ptr<Connection> connection, runtime::Time now);
+
+    /// No configuration names it any more: none of its connections is kept from now on.
+    void retire();
 
     /// For /stats. Written by whoever holds a connection, read by anyone.
     struct Figures {
@@ -36,26 +55,24 @@ class Server {
         std::atomic<std::uint64_t> failures{0};
         std::atomic<std::int64_t> in_flight{0};
         std::atomic<std::int64_t> open{0};
+        std::atomic<std::uint64_t> checks{0};
+        std::atomic<std::uint64_t> checks_failed{0};
     };
     Figures figures;
 
+    Standing standing;
+    Addresses addresses;
     Pool pool;
 
   private:
-    std::expected<std::vector<runtime::Endpoint>, Error> look_up(runtime::Time now, runtime::Time deadline);
-    void forget_lookup();
+    std::expected<Stream, Error> dial_one(const runtime::Endpoint& peer, runtime::Time deadline) const;
 
     // Fixed.
     const std::string text_;
     const std::string authority_;
-    const std::string host_;  // empty for a Unix socket
-    const std::uint16_t port_;
-    bool fixed_ = false;  // an address in digits, or a path: nothing to look up, and known_ never changes
+    const config::Upstream upstream_;  // as it was when this server was first named
 
-    // Guarded by lock_, which is never held across a park.
-    std::mutex lock_;
-    std::vector<runtime::Endpoint> known_;
-    runtime::Time looked_up_{};
+    std::atomic<bool> retired_{false};
 };
 
 }  // namespace sluice::upstream

@@ -1,6 +1,7 @@
 #include "service/upstream/upstream.h"
 
-#include <bit>
+#include <algorithm>
+#include <random>
 #include <utility>
 
 #include "runtime/check.h"
@@ -9,9 +10,7 @@ namespace sluice::upstream {
 
 Lease::Lease(Upstream& upstream, std::unique_ptr<Connection> connection)
     : upstream_(&upstream), connection_(std::move(connection)) {
-    auto& figures = server().figures;
-    figures.requests.fetch_add(1, std::memory_order_relaxed);
-    figures.in_flight.fetch_add(1, std::memory_order_relaxed);
+    server().figures.requests.fetch_add(1, std::memory_order_relaxed);
 }
 
 Lease::Lease(Lease&& other) noexcept
@@ -33,61 +32,106 @@ Lease::~Lease() {
 void Lease::keep(runtime::Time now) {
     Server& server = connection_->server;
     server.figures.in_flight.fetch_sub(1, std::memory_order_relaxed);
-    server.pool.put(std::move(connection_), now);
-    Upstream& upstream = *std::exchange(upstream_, nullptr);
-    if (upstream.retired_.load(std::memory_order_seq_cst)) upstream.retire();  // put() may have come too late
-    upstream.slots_.release();
+    server.keep(std::move(connection_), now);
+    std::exchange(upstream_, nullptr)->line_.give_back();
 }
 
 void Lease::failed() {
-    server().figures.failures.fetch_add(1, std::memory_order_relaxed);
+    upstream_->failed(server());
+}
+
+[[gnu::noinline]] void Lease::refused_by_gateway() {
+    upstream_->strike(server());
 }
 
 void Lease::close() {
     if (!connection_) return;
     server().figures.in_flight.fetch_sub(1, std::memory_order_relaxed);
     connection_.reset();
-    std::exchange(upstream_, nullptr)->slots_.release();
+    std::exchange(upstream_, nullptr)->line_.give_back();
 }
 
-Upstream::Upstream(std::string name, const config::Upstream& settings, unsigned workers)
+Upstream::Upstream(std::string name, const config::Upstream& settings, unsigned workers, telemetry::Log& log,
+                   const Upstream* former)
     : name_(std::move(name)),
       settings_(settings),
-      slots_(static_cast<std::ptrdiff_t>(settings.max_connections)) {
-    for (const auto& server : settings.servers)
-        servers_.push_back(std::make_unique<Server>(server, settings, workers));
-    SLUICE_CHECK(!servers_.empty() && servers_.size() <= kMaxServers, "an upstream has 1 to 64 servers");
-}
-
-std::expected<Lease, Error> Upstream::acquire(runtime::Time now, Tried& tried, bool fresh) {
-    const std::size_t at = pick(tried);
-    tried |= Tried{1} << at;
-    Server& server = *servers_[at];
-    const runtime::Time deadline = now + settings_.connect_timeout;
-    if (!slots_.try_acquire() && !slots_.try_acquire_until(deadline))
-        return std::unexpected(Error::exhausted);
-    if (!fresh)
-        if (auto idle = server.pool.take()) return Lease(*this, std::move(idle));
-    make_room();
-    auto stream = server.connect(now, deadline);
-    if (stream) return Lease(*this, std::make_unique<Connection>(std::move(*stream), server));
-    slots_.release();
-    server.figures.failures.fetch_add(1, std::memory_order_relaxed);
-    return std::unexpected(stream.error());
-}
-
-bool Upstream::another(Tried tried) const {
-    return static_cast<std::size_t>(std::popcount(tried)) < servers_.size();
-}
-
-std::size_t Upstream::pick(Tried tried) {
-    if (servers_.size() == 1) return 0;
-    const std::size_t first = turn_.fetch_add(1, std::memory_order_relaxed) % servers_.size();
-    for (std::size_t i = 0; i < servers_.size(); ++i) {
-        const std::size_t at = (first + i) % servers_.size();
-        if (!(tried >> at & 1)) return at;
+      log_(log),
+      balancer_(settings.balance, settings.servers, std::random_device()()),
+      line_(static_cast<std::int64_t>(settings.max_connections)) {
+    SLUICE_CHECK(!settings.servers.empty() && settings.servers.size() <= kMaxServers,
+                 "an upstream has 1 to 64 servers");
+    for (const config::Server& server : settings.servers) {
+        (server.backup ? backup_ : primary_) |= set_of(servers_.size());
+        std::shared_ptr<Server> kept;
+        for (const auto& known :
+             former != nullptr ? former->servers_ : std::vector<std::shared_ptr<Server>>())
+            if (known->same_as(server, settings) && std::ranges::find(servers_, known) == servers_.end())
+                kept = known;
+        servers_.push_back(kept ? std::move(kept) : std::make_shared<Server>(server, settings, workers));
     }
-    return first;  // every server has been tried; a stale connection's retry may go to the same one
+}
+
+std::expected<Lease, Error> Upstream::acquire(runtime::Time now, Tried& tried, const Asking& asking) {
+    const runtime::Time deadline = now + settings_.connect_timeout;
+    if (!line_.try_take()) [[unlikely]] {
+        if (!in_service(now)) return std::unexpected(Error::none_healthy);
+        const Line::Outcome waited = line_.wait(deadline, asking.gone);
+        if (waited == Line::Outcome::late) return std::unexpected(Error::exhausted);
+        if (waited == Line::Outcome::pointless) return std::unexpected(Error::client_gone);
+        now = runtime::now();
+    }
+    Server* const server = pick(now, tried, asking.client);
+    if (server == nullptr) {
+        line_.give_back();
+        return std::unexpected(Error::none_healthy);
+    }
+    // Counted before it is connected: one that is slow to accept is busy too.
+    server->figures.in_flight.fetch_add(1, std::memory_order_relaxed);
+    if (!asking.fresh)
+        if (auto idle = server->take_idle()) return Lease(*this, std::move(idle));
+    make_room();
+    auto connection = server->connect(deadline);
+    if (connection) return Lease(*this, std::move(*connection));
+    server->figures.in_flight.fetch_sub(1, std::memory_order_relaxed);
+    line_.give_back();
+    if (connection.error() != Error::resources) failed(*server);
+    return std::unexpected(connection.error());
+}
+
+ServerSet Upstream::available(runtime::Time now) const {
+    ServerSet healthy = 0;
+    ServerSet ejected = 0;
+    for (std::size_t i = 0; i < servers_.size(); ++i) {
+        const Standing& standing = servers_[i]->standing;
+        if (standing.healthy()) healthy |= set_of(i);
+        if (standing.ejected(now)) ejected |= set_of(i);
+    }
+    return (healthy & ~ejected) != 0 ? healthy & ~ejected : healthy;
+}
+
+// Null: no server is in service.
+Server* Upstream::pick(runtime::Time now, Tried& tried, std::uint64_t client) {
+    const ServerSet available_now = available(now);
+    if (servers_.size() == 1) {
+        tried |= available_now;
+        return available_now != 0 ? servers_.front().get() : nullptr;
+    }
+    const ServerSet primary = available_now & primary_;
+    const ServerSet backup = available_now & backup_;
+    // Of those in service that share the load; when all were tried, a retry may go to one of them again.
+    ServerSet among = primary != 0 ? primary : backup;
+    if (among == 0) return nullptr;
+    ServerSet allowed = among & ~tried;
+    if (allowed == 0 && (backup & ~tried) != 0) {
+        among = backup;
+        allowed = backup & ~tried;
+    }
+    if (allowed == 0) allowed = among;
+    const std::size_t at = balancer_.pick(among, allowed, client, [this](std::size_t server) {
+        return servers_[server]->figures.in_flight.load(std::memory_order_relaxed);
+    });
+    tried |= set_of(at);
+    return servers_[at].get();
 }
 
 // Idle connections count towards max_connections, but give way to a request that needs one elsewhere.
@@ -98,12 +142,30 @@ void Upstream::make_room() {
         while (open >= static_cast<std::int64_t>(settings_.max_connections) && server->pool.take()) --open;
 }
 
-void Upstream::retire() {
-    retired_.store(true, std::memory_order_seq_cst);
-    for (const auto& server : servers_) {
-        while (server->pool.take()) {
-        }
+void Upstream::failed(Server& server) {
+    server.figures.failures.fetch_add(1, std::memory_order_relaxed);
+    strike(server);
+}
+
+void Upstream::strike(Server& server) {
+    if (!settings_.eject) return;
+    const std::uint32_t failures = server.standing.failed();
+    const runtime::Time now = runtime::now();
+    if (failures < settings_.eject->after || server.standing.ejected(now)) return;
+    {
+        const std::scoped_lock hold(ejecting_);
+        if (server.standing.ejected(now)) return;
+        const bool last = std::ranges::none_of(servers_, [&](const auto& other) {
+            return other.get() != &server && other->standing.in_service(now);
+        });
+        if (last) return;
+        server.standing.eject(now + settings_.eject->duration);
     }
+    log_.warn("server ejected: too many of its requests failed in a row",
+              {{"upstream", name_},
+               {"server", server.address()},
+               {"failures", failures},
+               {"seconds", std::chrono::duration<double>(settings_.eject->duration).count()}});
 }
 
 void Upstream::sweep(runtime::Time now) {

@@ -3,20 +3,33 @@
 // A named set of servers: picks one for a request, lends a connection to it, and takes it back.
 //
 // Created when a configuration is loaded and shared by the snapshots that name it; a reload that leaves its
-// settings alone keeps it, with its connections. Any task may call any function; `acquire` parks.
+// settings alone keeps it, and otherwise its servers, with their connections and what is known of them. Any
+// task may call any function; `acquire` parks.
+//
+// A server is in service unless its health checks say that it is not healthy, or it was ejected:
+// `eject.after` requests in a row failed, by a connection that was not made, was cut or stood still, an
+// answer that is none or came too late, or one of 502, 503, 504 (a gateway's own failures; any other status
+// is an answer like any other). It comes back after `eject.for`; its next failure takes it out again at once,
+// the next success forgets them all. The last server in service is never ejected, and when no other is
+// healthy, those that were ejected are asked all the same.
 
 #include <atomic>
 #include <cstdint>
 #include <expected>
 #include <memory>
+#include <mutex>
 #include <string>
 #include <vector>
 
 #include "config/model.h"
-#include "runtime/semaphore.h"
+#include "service/telemetry/log.h"
+#include "service/tls/stream.h"
+#include "service/upstream/balancer.h"
 #include "service/upstream/error.h"
+#include "service/upstream/line.h"
 #include "service/upstream/pool.h"
 #include "service/upstream/server.h"
+#include "service/upstream/server_set.h"
 
 namespace sluice::upstream {
 
@@ -38,60 +51,82 @@ class Lease {
     /// The exchange ended cleanly and both sides are at the start of a message: the connection may serve
     /// another.
     void keep(runtime::Time now);
+
+    /// The server answered with this status, and its whole answer came.
+    void answered(int status) {
+        if (status < 502 || status > 504) [[likely]]
+            server().standing.succeeded();
+        else
+            refused_by_gateway();
+    }
     /// The exchange failed by the server's doing.
     void failed();
 
   private:
     friend class Upstream;
     Lease(Upstream& upstream, std::unique_ptr<Connection> connection);
+    void refused_by_gateway();
     void close();
 
     Upstream* upstream_ = nullptr;
     std::unique_ptr<Connection> connection_;
 };
 
-inline constexpr std::size_t kMaxServers = 64;
+/// The servers that a request has been to already.
+using Tried = ServerSet;
 
-/// The servers that a request has been to already: bit i is server i.
-using Tried = std::uint64_t;
+/// On whose behalf a connection is asked for.
+struct Asking {
+    std::uint64_t client = 0;  // tells clients apart; needed if spreads_by_client()
+    Pointless gone{};          // whether it has left
+    bool fresh = false;        // a new connection, after a pooled one has proved stale
+};
 
 class Upstream {
   public:
-    Upstream(std::string name, const config::Upstream& settings, unsigned workers);
+    /// Takes over the servers of `former`, which may be null, whose settings stay.
+    Upstream(std::string name, const config::Upstream& settings, unsigned workers, telemetry::Log& log,
+             const Upstream* former = nullptr);
 
     const std::string& name() const { return name_; }
     const config::Upstream& settings() const { return settings_; }
+    bool spreads_by_client() const { return settings_.balance == config::Balance::ip_hash; }
 
-    /// A connection to the next server in turn that is not in `tried`, which it is added to. `fresh` asks for
-    /// a new connection, after a pooled one has proved stale. Waits in line when max_connections are in use,
-    /// for connect_timeout at most.
-    std::expected<Lease, Error> acquire(runtime::Time now, Tried& tried, bool fresh);
+    /// A connection to the next server, by the configured balance, that is in service and not in `tried`,
+    /// which it is added to; a backup only if no other is left. Waits in line when max_connections are in
+    /// use. All of it within connect_timeout.
+    std::expected<Lease, Error> acquire(runtime::Time now, Tried& tried, const Asking& asking);
 
-    /// Servers that this request has not been to.
-    bool another(Tried tried) const;
-
-    /// A reload: no connection of it is kept from now on. What still uses it goes on.
-    void retire();
+    /// Whether there are servers in service that this request has not been to.
+    bool another(runtime::Time now, Tried tried) const { return (available(now) & ~tried) != 0; }
+    /// Whether a request would find a server.
+    bool in_service(runtime::Time now) const { return available(now) != 0; }
 
     /// Closes connections that idled too long. Called now and then by a task of the app.
     void sweep(runtime::Time now);
 
-    const std::vector<std::unique_ptr<Server>>& servers() const { return servers_; }
+    const std::vector<std::shared_ptr<Server>>& servers() const { return servers_; }
 
   private:
     friend class Lease;
-    std::size_t pick(Tried tried);
+    ServerSet available(runtime::Time now) const;
+    Server* pick(runtime::Time now, Tried& tried, std::uint64_t client);
     void make_room();
+    void failed(Server& server);
+    void strike(Server& server);
 
     // Fixed.
     const std::string name_;
     const config::Upstream settings_;
-    std::vector<std::unique_ptr<Server>> servers_;
+    telemetry::Log& log_;
+    std::vector<std::shared_ptr<Server>> servers_;
+    ServerSet primary_ = 0;
+    ServerSet backup_ = 0;
 
     // Any thread.
-    runtime::Semaphore slots_;  // one for each lease
-    std::atomic<std::uint64_t> turn_{0};
-    std::atomic<bool> retired_{false};
+    Balancer balancer_;
+    Line line_;  // one place for each lease
+    std::mutex ejecting_;
 };
 
 }  // namespace sluice::upstream

@@ -46,9 +46,11 @@ TEST(Listen, Mistakes) {
 
 TEST(Upstreams, HaveAllSettingsOfTheContract) {
     const Config config = good(R"({ "upstreams": { "b": { "servers": [ "b:1" ] }, "a": {
-        "servers": [ "127.0.0.1:3000", { "address": "app2:3000", "weight": 1, "backup": false }, "unix:/run/app.sock" ],
-        "balance": "round_robin", "connect_timeout": "2s", "response_timeout": "3s", "stall_timeout": "4s", "idle_timeout": "5s", "max_idle": 0,
-        "max_connections": 7, "retries": 0 } }, "routes": [ { "upstream": "a" } ] })");
+        "servers": [ "127.0.0.1:3000", { "address": "app2:3000", "weight": 7, "backup": true }, "unix:/run/app.sock" ],
+        "balance": "ip_hash", "connect_timeout": "2s", "response_timeout": "3s", "stall_timeout": "4s", "idle_timeout": "5s", "max_idle": 0,
+        "max_connections": 7, "retries": 0,
+        "health": { "path": "/up", "interval": "6s", "timeout": "7s", "healthy_after": 8, "unhealthy_after": 9 },
+        "eject": { "after": 10, "for": "11s" } } }, "routes": [ { "upstream": "a" } ] })");
     ASSERT_EQ(config.upstreams.size(), 2U);
     const Upstream& upstream = config.upstreams[0];
     EXPECT_EQ(upstream.name, "a") << "in the order of their names";
@@ -62,6 +64,11 @@ TEST(Upstreams, HaveAllSettingsOfTheContract) {
     EXPECT_EQ(upstream.max_idle, 0U);
     EXPECT_EQ(upstream.max_connections, 7U);
     EXPECT_EQ(upstream.retries, 0U);
+    EXPECT_EQ(upstream.servers[1].weight, 7U);
+    EXPECT_TRUE(upstream.servers[1].backup);
+    EXPECT_EQ(upstream.balance, Balance::ip_hash);
+    EXPECT_EQ(upstream.health, (Health{"/up", 6s, 7s, 8, 9}));
+    EXPECT_EQ(upstream.eject, (Eject{10, 11s}));
 }
 
 TEST(Upstreams, Mistakes) {

@@ -77,10 +77,10 @@ function limits(now, per) {
 
 function upstreams(now, per) {
   const server = (s, i, j, field) => ((s.upstreams[i] || { servers: [] }).servers[j] || {})[field] || 0;
-  table('upstreams', [['server', 'l key'], ['upstream', 'l soft wide'], ['requests/s', ''], ['failures', ''], ['in flight', ''], ['open, idle', 'wide']], now.upstreams.flatMap((upstream, i) =>
+  table('upstreams', [['server', 'l key'], ['upstream', 'l soft wide'], ['requests/s', ''], ['failures', ''], ['in flight', ''], ['weight', 'wide'], ['open, idle', 'wide']], now.upstreams.flatMap((upstream, i) =>
     upstream.servers.map((s, j) => [
-      { text: s.address, dot: s.healthy ? 'good' : 'bad', tag: s.healthy ? '' : 'down', hot: true, title: s.address },
-      upstream.name, speed(per(stats => server(stats, i, j, 'requests'))), number(s.failures), number(s.in_flight),
+      { text: s.address, dot: s.healthy ? 'good' : 'bad', tag: s.healthy ? (s.backup ? 'backup' : '') : s.ejected_until ? 'ejected' : 'down', hot: !s.healthy, title: s.ejected_until ? `${s.address}, ejected until ${s.ejected_until}` : s.address },
+      upstream.name, speed(per(stats => server(stats, i, j, 'requests'))), number(s.failures), number(s.in_flight), number(s.weight),
       `${count(s.connections_open)}, ${count(s.connections_idle)}`])), 'No upstreams: every route responds itself.');
   const failures = Object.entries(now.upstream_failures).map(([kind, n]) => [kind.replace('_', ' '), count(n)]);
   if (now.upstream_retries) failures.push(['tried again', count(now.upstream_retries)]);

@@ -54,7 +54,17 @@ inline Stats example_stats() {
                           .requests = 100,
                           .in_flight = 1,
                           .connections_open = 2,
-                          .connections_idle = 1}}}};
+                          .connections_idle = 1},
+                         {.address = "127.0.0.1:3001",
+                          .healthy = false,
+                          .failures = 5,
+                          .weight = 3,
+                          .backup = true,
+                          .ejections = 2,
+                          .checks = 9,
+                          .checks_failed = 4,
+                          .ejected_for = 1500ms}}}};
+    stats.taken_at = std::chrono::sys_days(std::chrono::year(2026) / 11 / 24) + 18h;
     stats.runtime = {
         .workers = 2, .live = 9, .spawned = 140, .peak = 12, .steals = 3, .parks = 1, .stack_bytes = 73728};
     stats.runtime.scheduling_delay.counts[2] = 99;  // up to 5 µs

@@ -107,6 +107,12 @@ TEST(Metrics, TellTheFiguresThatWereCounted) {
     EXPECT_EQ(value(families["sluice_responses_total"], {{"code", "429"}}), 20);
     EXPECT_EQ(value(families["sluice_verdicts_total"], {{"verdict", "allowed"}}), 100);
     EXPECT_EQ(value(families["sluice_upstream_requests_total"], {{"server", "127.0.0.1:3000"}}), 100);
+    EXPECT_EQ(value(families["sluice_upstream_healthy"], {{"server", "127.0.0.1:3000"}}), 1);
+    EXPECT_EQ(value(families["sluice_upstream_healthy"], {{"server", "127.0.0.1:3001"}}), 0);
+    EXPECT_EQ(value(families["sluice_upstream_ejected"], {{"server", "127.0.0.1:3000"}}), 0);
+    EXPECT_EQ(value(families["sluice_upstream_ejected"], {{"server", "127.0.0.1:3001"}}), 1);
+    EXPECT_EQ(value(families["sluice_upstream_ejections_total"], {{"server", "127.0.0.1:3001"}}), 2);
+    EXPECT_EQ(value(families["sluice_upstream_checks_failed_total"], {{"server", "127.0.0.1:3001"}}), 4);
     EXPECT_EQ(value(families["sluice_clients_evicted_total"], {{"reason", "full"}}), 3);
     EXPECT_EQ(value(families["sluice_clients"], {}), 4);
     EXPECT_EQ(value(families["sluice_ready"], {}), 1);

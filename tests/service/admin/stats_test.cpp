@@ -62,6 +62,19 @@ TEST(StatsJson, TellsTheFiguresThatWereCounted) {
               json::parse(R"({"p50": 5e-6, "p99": 5e-6, "p999": 1e-3, "samples": 100})"));
 }
 
+TEST(StatsJson, TellsWhyAServerGetsNoRequests) {
+    const json stats = json::parse(to_json(example_stats()));
+    const json& servers = stats["upstreams"][0]["servers"];
+    EXPECT_EQ(servers[0]["ejected_until"], nullptr);
+    EXPECT_EQ(servers[1]["healthy"], false);
+    EXPECT_EQ(servers[1]["ejected_until"], "2026-11-24T18:00:01.500Z");
+    EXPECT_EQ(servers[1]["ejections"], 2);
+    EXPECT_EQ(servers[1]["checks"], 9);
+    EXPECT_EQ(servers[1]["checks_failed"], 4);
+    EXPECT_EQ(servers[1]["weight"], 3);
+    EXPECT_EQ(servers[1]["backup"], true);
+}
+
 TEST(StatsJson, OfAServiceThatDidNothingIsWhole) {
     const json stats = json::parse(to_json(Stats()));
     EXPECT_EQ(stats["requests"]["by_status"], json::object());

@@ -22,8 +22,10 @@ constexpr std::string_view kStats = R"({
   "janitor": {"sweeps": 1, "last_sweep_seconds": 0.00001, "longest_pause_seconds": 0.000002, "removed": 0,
               "next_in_seconds": 42.0},
   "upstreams": [{"name": "default", "servers": [{"address": "127.0.0.1:3000", "healthy": true, "requests": 100,
-                 "failures": 0, "in_flight": 1, "connections_open": 2, "connections_idle": 1},
-                {"address": "127.0.0.1:3001", "healthy": false}]}],
+                 "failures": 0, "in_flight": 1, "connections_open": 2, "connections_idle": 1, "weight": 2},
+                {"address": "127.0.0.1:3001", "healthy": false, "weight": 3},
+                {"address": "127.0.0.1:3002", "healthy": false, "weight": 1, "backup": true,
+                 "ejected_until": "2026-11-24T18:00:00Z"}]}],
   "runtime": {"workers": 2, "tasks": {"live": 9, "spawned": 140, "peak": 12}, "steals": 3, "parks": 1,
               "blocking_jobs": 0, "stack_bytes": 73728}})";
 
@@ -36,8 +38,9 @@ TEST(StatsTable, ShowsWhatThereIsToSee) {
     EXPECT_THAT(table, HasSubstr("200: 100  429: 20"));
     EXPECT_THAT(table, HasSubstr("p50 420 us   p90 2.1 ms   p99 250.0 ms   p99.9 3.5 s"));
     EXPECT_THAT(table, HasSubstr("per-ip  token_bucket  10/s     20      100       20        4\n"));
-    EXPECT_THAT(table, HasSubstr("default   127.0.0.1:3000  up           100"));
-    EXPECT_THAT(table, HasSubstr("127.0.0.1:3001  DOWN"));
+    EXPECT_THAT(table, HasSubstr("default   127.0.0.1:3000  up              2       100"));
+    EXPECT_THAT(table, HasSubstr("127.0.0.1:3001  DOWN            3"));
+    EXPECT_THAT(table, HasSubstr("127.0.0.1:3002  EJECTED  1 backup"));
     EXPECT_THAT(table, HasSubstr("4 of 1,000,000 tracked, 4.0 KiB"));
     EXPECT_THAT(table, HasSubstr("stacks 72.0 KiB"));
     EXPECT_THAT(table, Not(HasSubstr("per second")));

@@ -1,0 +1,67 @@
+#pragma once
+
+// The connections that an upstream may have at a time, and the line of those who wait for one. First come,
+// first served: who comes later never passes who waits. Who waits keeps the place while looking up now and
+// then whether there is still somebody to wait for.
+//
+// Free places are one atomic number, and taking or giving back one while nobody waits is one operation on it.
+//
+//   places_ > 0: so many are free, and nobody waits.  places_ <= 0: so many wait, none is free.
+//
+//   1. wait() takes one off. If there was none, it lines up, under the lock.
+//   2. give_back() adds one. If somebody waits by that count, it calls the first of the line, under the lock.
+//   3. That one may not have lined up yet, between the two halves of step 1: then the call is owed to it.
+//   4. Who gives up undoes step 1, under the lock; unless it has been called already, or, as nobody waits by
+//      the count, a call to everyone in the line is on its way: then that must be taken.
+
+#include <atomic>
+#include <cstdint>
+#include <mutex>
+
+#include "runtime/semaphore.h"
+#include "runtime/time.h"
+
+namespace sluice::upstream {
+
+/// Asked now and then by who waits: whether it has become pointless, as the client has left. Plain, so that
+/// a request pays nothing for it.
+struct Pointless {
+    bool (*ask)(const void* of) = nullptr;
+    const void* of = nullptr;
+    bool operator()() const { return ask != nullptr && ask(of); }
+};
+
+class Line {
+  public:
+    explicit Line(std::int64_t places) : places_(places) {}
+    Line(const Line&) = delete;
+
+    enum class Outcome : std::uint8_t { taken, late, pointless };
+
+    /// Takes a place if one is free and nobody waits for it.
+    bool try_take();
+    /// Takes a place, parking until there is one: late after `deadline`, pointless half a second after it has
+    /// become so, or when the task is cancelled.
+    Outcome wait(runtime::Time deadline, Pointless pointless);
+    void give_back();
+
+  private:
+    struct Place {
+        runtime::Semaphore called{0};
+        Place* next = nullptr;
+        Place* previous = nullptr;
+        bool in_line = false;  // guarded by lock_, as the links
+    };
+    bool line_up(Place& place);
+    bool leave(Place& place);
+    void unlink(Place& place);
+
+    std::atomic<std::int64_t> places_;
+
+    std::mutex lock_;  // never held across a park
+    Place* first_ = nullptr;
+    Place* last_ = nullptr;
+    std::int64_t owed_ = 0;
+};
+
+}  // namespace sluice::upstream
