@@ -79,6 +79,13 @@ ClientKey ClientKey::of_digest(std::uint64_t high, std::uint64_t low) {
     return key;
 }
 
+ClientKey ClientKey::shown() const {
+    if (is_address()) return *this;
+    ClientKey key = *this;
+    std::fill(key.bytes_.begin() + 1 + kShownBytes, key.bytes_.end(), std::uint8_t{0});
+    return key;
+}
+
 ClientKey ClientKey::block() const {
     if (!is_address()) return of_digest(~std::uint64_t{0}, ~std::uint64_t{0});
     return of_address(bytes_, {16, 32});

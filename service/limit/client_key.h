@@ -5,6 +5,7 @@
 
 #include <array>
 #include <compare>
+#include <cstddef>
 #include <cstdint>
 #include <cstring>
 #include <string>
@@ -22,6 +23,10 @@ std::string to_string(const Address& address);
 std::size_t to_chars(const Address& address, char* room);
 /// Any usual text of an address, without brackets, port or zone; false when it is none.
 bool parse_address(std::string_view text, Address& address);
+
+/// Which limit something belongs to. Stable over reloads for as long as name, key and algorithm are.
+using LimitId = std::uint8_t;
+inline constexpr std::size_t kLimitsMax = 250;
 
 /// How many leading bits of an address tell clients apart.
 struct Prefixes {
@@ -43,6 +48,10 @@ class ClientKey {
     const Address& bytes() const { return bytes_; }
     std::uint64_t high() const { return word(0); }
     std::uint64_t low() const { return word(8); }
+
+    /// What a listing shows of it: an address as it is, and of a digest the 64 bits behind its first byte.
+    static constexpr std::size_t kShownBytes = 8;
+    ClientKey shown() const;
 
     /// The block that keys share when the table is full: /16 of IPv4, /32 of IPv6, all digests together.
     ClientKey block() const;

@@ -40,7 +40,7 @@ void ClientShard::remove(ClientEntry* entry, const HashSecret& secret) {
     places_[gap] = ClientEntry{};
 }
 
-ClientEntry* ClientShard::find_evictable(Nanos now) {
+ClientEntry* ClientShard::find_evictable(Nanos now, const Bans& bans) {
     ClientEntry* found = nullptr;
     if (hand_ >= places_.size()) hand_ = 0;
     std::size_t looked_at = 0;
@@ -50,7 +50,8 @@ ClientEntry* ClientShard::find_evictable(Nanos now) {
         if (!entry.used()) continue;
         ++looked_at;
         if (owes(entry.state(), now)) continue;
-        if (!found || unseen(entry.last_seen, now) > unseen(found->last_seen, now)) found = &entry;
+        if (found && unseen(entry.last_seen, now) <= unseen(found->last_seen, now)) continue;
+        if (bans.until(entry.key, entry.limit(), now) == 0) found = &entry;
     }
     return found;
 }

@@ -10,6 +10,7 @@
 #include <vector>
 
 #include "runtime/spin_lock.h"
+#include "service/limit/bans.h"
 #include "service/limit/client_key.h"
 #include "service/limit/entry_pages.h"
 #include "service/limit/siphash.h"
@@ -81,9 +82,9 @@ class alignas(64) ClientShard {
     /// Removes an entry. What was behind it may move to its place.
     void remove(ClientEntry* entry, const HashSecret& secret);
 
-    /// Of the next 128 entries: the longest unseen that owes nothing; nullptr: they all owe. The next search
-    /// goes on behind them.
-    ClientEntry* find_evictable(Nanos now);
+    /// Of the next 128 entries: the longest unseen that owes nothing and is not banned; nullptr: there is
+    /// none. The next search goes on behind them.
+    ClientEntry* find_evictable(Nanos now, const Bans& bans);
 
     /// Gives memory back when more than half of it lies idle.
     void shrink(const HashSecret& secret);

@@ -36,6 +36,7 @@ ClientTable::ClientTable(std::uint64_t max, std::uint64_t seed)
       shard_bits_(std::min<std::size_t>(kShardBitsMax, std::bit_width(max / kEntriesPerShard))),
       shards_(std::make_unique<ClientShard[]>(std::size_t{1} << shard_bits_)),
       shared_buckets_(std::make_unique<SharedBuckets>()),
+      bans_(max, seed),
       max_(max),
       bytes_(sizeof(ClientShard) << shard_bits_) {}
 
@@ -182,7 +183,7 @@ ClientEntry* ClientTable::claim(ClientShard& shard, std::uint64_t where, const C
     if (ClientEntry* known = shard.find(where, key, limit)) return known;
     if (!reserve()) {
         // The place of the evicted passes to the new one without being given up: `size_` does not move.
-        ClientEntry* leaves = shard.find_evictable(now);
+        ClientEntry* leaves = shard.find_evictable(now, bans_);
         if (!leaves) return nullptr;
         by_limit_[leaves->limit()].fetch_sub(1, kRelaxed);
         evicted_full_.fetch_add(1, kRelaxed);
@@ -244,7 +245,8 @@ std::optional<ClientTable::Cursor> ClientTable::sweep(Cursor from, std::size_t e
              --left) {
             --entries;
             ClientEntry& entry = shard[from.place];
-            if (!entry.used() || unseen(entry.last_seen, now) < idle_seconds || owes(entry.state(), now)) {
+            if (!entry.used() || unseen(entry.last_seen, now) < idle_seconds || owes(entry.state(), now) ||
+                bans_.until(entry.key, entry.limit(), now) != 0) {
                 ++from.place;
                 continue;
             }

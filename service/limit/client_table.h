@@ -11,7 +11,7 @@
 // Two promises. Forgetting never gives quota back: what leaves the table owes nothing. A flood of keys
 // neither gives quota back nor grows the table beyond its bound: when it is full and every neighbour still
 // owes, new keys share one bucket for each limit and block of addresses (ClientKey::block) until there is
-// room.
+// room. Who is banned under a limit is neither forgotten nor evicted there.
 //
 // Any thread may call any function at any time; none allocates but when a shard grows or shrinks, and each().
 
@@ -25,6 +25,7 @@
 #include <span>
 #include <vector>
 
+#include "service/limit/bans.h"
 #include "service/limit/client_key.h"
 #include "service/limit/rule.h"
 
@@ -34,10 +35,6 @@ struct ClientEntry;
 struct SharedBucket;
 class ClientShard;
 class SharedBuckets;
-
-/// Which limit an entry belongs to. Stable over reloads for as long as name, key and algorithm are.
-using LimitId = std::uint8_t;
-inline constexpr std::size_t kLimitsMax = 250;
 
 struct ClientTableStats {
     std::uint64_t tracked = 0;
@@ -111,11 +108,18 @@ class ClientTable {
     /// back.
     void each(const std::function<void(const ClientRecord&)>& visit) const;
 
+    /// Who is shut out. Asked by the policy; a take() does not look.
+    Bans& bans() { return bans_; }
+    const Bans& bans() const { return bans_; }
+
     /// Entries under one limit.
     std::uint64_t clients(LimitId limit) const { return by_limit_[limit].load(std::memory_order_relaxed); }
     ClientTableStats stats() const;
     /// A reload. A table that holds more than that shrinks as its clients leave.
-    void set_max(std::uint64_t max) { max_.store(max, std::memory_order_relaxed); }
+    void set_max(std::uint64_t max) {
+        max_.store(max, std::memory_order_relaxed);
+        bans_.set_max(max);
+    }
 
     /// Time as records hold it, and how long before `now` such a time was.
     static std::uint32_t seconds(Nanos now);
@@ -145,6 +149,7 @@ class ClientTable {
     const std::unique_ptr<SharedBuckets> shared_buckets_;
 
     // Any thread.
+    Bans bans_;
     std::atomic<std::uint64_t> max_;
     std::atomic<std::uint64_t> size_{0};
     std::atomic<std::uint64_t> bytes_;
