@@ -19,12 +19,32 @@ void count(const Verdict& verdict) {
     }
 }
 
+void shut_out(const Limit* limit, limit::Nanos until, limit::Nanos now, Verdict& verdict) {
+    verdict.kind = Verdict::Kind::banned;
+    verdict.banned_by = limit;
+    verdict.banned_for = until - now;
+}
+
+/// Of several bans, the one that ends last.
+[[gnu::noinline]] void heed_bans(const limit::Bans& bans, limit::Nanos now, Verdict& verdict) {
+    for (const Applied& each : verdict.applied()) {
+        if (each.limit->shadow) continue;
+        const limit::Nanos until = bans.until(each.key, each.limit->account.id, now);
+        if (until - now > verdict.banned_for) shut_out(each.limit, until, now, verdict);
+    }
+}
+
 /// The limits that apply to a request, whoever is refused by them.
-void gather(const Policy& policy, const Request& request, std::size_t route, Verdict& verdict, auto&& add) {
+void gather(const Policy& policy, const limit::Bans& bans, const Request& request, std::size_t route,
+            limit::Nanos now, Verdict& verdict, auto&& add) {
     if (policy.denied().contain(request.client)) {
         verdict.kind = Verdict::Kind::denied;
         return;
     }
+    const bool any_banned = bans.any();
+    if (any_banned) [[unlikely]]
+        if (const limit::Nanos until = bans.until(request.client, now))
+            return shut_out(nullptr, until, now, verdict);
     if (policy.allowed().contain(request.client)) return;
     for (const Limit& limit : policy.limits()) {
         if (!limit.match.matches(request)) continue;
@@ -36,6 +56,17 @@ void gather(const Policy& policy, const Request& request, std::size_t route, Ver
                         .slot = {},
                         .asked = false});
     }
+    if (any_banned) [[unlikely]]
+        heed_bans(bans, now, verdict);
+}
+
+/// A refusal by a limit that bans. Not of a client that was charged under a shared bucket: others had emptied
+/// that.
+[[gnu::noinline]] limit::Bans::Strike strike(limit::ClientTable& table, const Applied& refused,
+                                             limit::Nanos now) {
+    const limit::LimitId limit = refused.limit->account.id;
+    if (!table.find(refused.key, limit)) return limit::Bans::Strike::counted;
+    return table.bans().strike(refused.key, limit, *refused.limit->ban, now);
 }
 
 /// Asks all limits that apply, and spends when all that may refuse admit.
@@ -87,22 +118,29 @@ const Applied* Verdict::nearest() const {
 Verdict decide(const Policy& policy, limit::ClientTable& table, const Request& request, std::size_t route,
                limit::Nanos now) {
     Verdict verdict;
-    gather(policy, request, route, verdict, [&](const Applied& applied) { verdict.applied_.add(applied); });
+    gather(policy, table.bans(), request, route, now, verdict,
+           [&](const Applied& applied) { verdict.applied_.add(applied); });
+    if (verdict.kind == Verdict::Kind::banned) {
+        if (verdict.banned_by) verdict.banned_by->account.counters->count(Outcome::banned);
+        return verdict;
+    }
     ask(table, verdict.applied_, now);
     conclude(verdict);
     count(verdict);
+    if (verdict.refused_by && verdict.refused_by->limit->ban)
+        verdict.strike = strike(table, *verdict.refused_by, now);
     return verdict;
 }
 
 Verdict explain(const Policy& policy, const limit::ClientTable& table, const Request& request,
                 std::size_t route, limit::Nanos now) {
     Verdict verdict;
-    gather(policy, request, route, verdict, [&](const Applied& applied) {
+    gather(policy, table.bans(), request, route, now, verdict, [&](const Applied& applied) {
         Applied& asked = verdict.applied_.add(applied);
         asked.asked = true;
         asked.answer = table.peek(asked.key, asked.limit->account.id, asked.limit->rule, asked.cost, now);
     });
-    conclude(verdict);
+    if (verdict.kind != Verdict::Kind::banned) conclude(verdict);
     return verdict;
 }
 

@@ -2,6 +2,8 @@
 
 // The decision about one request. Several limits are charged all or none, in one step for everyone else: they
 // are asked in order, and when one refuses, none of them has spent anything, those in shadow mode neither.
+// Who is banned is refused before any is asked: the address by an operator, whatever it asks for, or the key
+// of a limit that would have to admit it. A limit in shadow mode neither bans nor heeds bans.
 // Never touches a socket; allocates nothing; some 60 ns for one limit.
 
 #include <cstddef>
@@ -26,13 +28,16 @@ struct Applied {
 
 class Verdict {
   public:
-    enum class Kind : std::uint8_t { admitted, limited, denied };
+    enum class Kind : std::uint8_t { admitted, limited, denied, banned };
 
     Verdict() = default;
     Verdict(const Verdict& other) { *this = other; }
     Verdict& operator=(const Verdict& other) {
         kind = other.kind;
         shadow = other.shadow;
+        banned_by = other.banned_by;
+        banned_for = other.banned_for;
+        strike = other.strike;
         applied_ = other.applied_;
         refused_by =
             other.refused_by ? applied_.begin() + (other.refused_by - other.applied_.begin()) : nullptr;
@@ -42,6 +47,10 @@ class Verdict {
     Kind kind = Kind::admitted;
     const Applied* refused_by = nullptr;  // kind == limited
     const Limit* shadow = nullptr;        // the first limit in shadow mode that would have refused
+    const Limit* banned_by = nullptr;     // kind == banned; nullptr: the address is, under any limit
+    limit::Nanos banned_for = 0;          // from now
+    limit::Bans::Strike strike =
+        limit::Bans::Strike::counted;  // kind == limited: whether it was one too many
 
     std::span<const Applied> applied() const { return applied_; }
     /// The limit nearest to refusing, of those that are enforced and were asked; nullptr: none was.

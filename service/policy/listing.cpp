@@ -115,12 +115,14 @@ std::vector<ListedClient> find_clients(const Policy& policy, const limit::Client
     return found;
 }
 
-std::size_t forget_clients(const Policy& policy, limit::ClientTable& table, std::string_view key,
-                           limit::Nanos now) {
-    std::size_t forgotten = 0;
-    for (const ListedClient& client : find_clients(policy, table, key, now))
-        forgotten += table.erase(client.record.key, client.limit->account.id);
-    return forgotten;
+std::vector<ListedClient> forget_clients(const Policy& policy, limit::ClientTable& table,
+                                         std::string_view key, limit::Nanos now) {
+    std::vector<ListedClient> clients = find_clients(policy, table, key, now);
+    std::erase_if(clients, [&](const ListedClient& client) {
+        table.bans().forget(client.record.key, client.limit->account.id, now);
+        return !table.erase(client.record.key, client.limit->account.id);
+    });
+    return clients;
 }
 
 }  // namespace sluice::policy

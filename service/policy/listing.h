@@ -59,8 +59,9 @@ Listing list_clients(const Policy& policy, const limit::ClientTable& table, std:
 std::vector<ListedClient> find_clients(const Policy& policy, const limit::ClientTable& table,
                                        std::string_view key, limit::Nanos now);
 
-/// Forgets them; their next requests start with full buckets. Returns how many were known.
-std::size_t forget_clients(const Policy& policy, limit::ClientTable& table, std::string_view key,
-                           limit::Nanos now);
+/// Forgets them: their next requests start with full buckets, no refusal counts towards a ban, and bans that
+/// followed from refusals are lifted. Returns those that were known.
+std::vector<ListedClient> forget_clients(const Policy& policy, limit::ClientTable& table,
+                                         std::string_view key, limit::Nanos now);
 
 }  // namespace sluice::policy

@@ -19,6 +19,11 @@ std::string identity(const config::Limit& limit) {
     return text;
 }
 
+std::optional<limit::BanRule> ban_of(const config::Limit& limit) {
+    if (limit.ban.after == 0 || limit.mode == config::Mode::shadow) return std::nullopt;
+    return limit::BanRule{{limit.ban.after, limit.ban.within.count()}, limit.ban.duration.count()};
+}
+
 /// A name as a structured field's string (RFC 9651 §3.3.3). Names are printable ASCII, or their other bytes
 /// are dropped.
 std::string quoted(std::string_view name) {
@@ -81,6 +86,7 @@ Limit::Limit(const config::Limit& limit, const config::Client& client, Ledger& l
       match(limit.match),
       key(limit, client, ledger.secret()),
       rule(rule_of(limit)),
+      ban(ban_of(limit)),
       account(ledger.account(limit)),
       quoted_name(quoted(limit.name)),
       policy_item(policy::policy_item(quoted_name, rule)),

@@ -7,6 +7,7 @@
 #include <cstdint>
 #include <map>
 #include <memory>
+#include <optional>
 #include <string>
 #include <vector>
 
@@ -58,6 +59,7 @@ struct Limit {
     Matcher match;
     KeyMaker key;
     limit::Rule rule;
+    std::optional<limit::BanRule> ban;  // in shadow mode: none
     Ledger::Account account;
     std::string quoted_name;  // as a structured field's string: "per-ip", quotes included
     std::string policy_item;  // of RateLimit-Policy: "per-ip";q=20;w=2

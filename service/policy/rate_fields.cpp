@@ -16,10 +16,6 @@ constexpr http::FieldSet kTheirs{http::FieldId::ratelimit, http::FieldId::rateli
                                  http::FieldId::x_ratelimit_limit, http::FieldId::x_ratelimit_remaining,
                                  http::FieldId::x_ratelimit_reset};
 
-std::uint64_t seconds_up(limit::Nanos time) {
-    return static_cast<std::uint64_t>(time / kSecond + (time % kSecond > 0));
-}
-
 std::uint64_t as_integer(std::uint64_t n) {
     return std::min(n, kStructuredIntegerMax);
 }
@@ -36,14 +32,14 @@ void write_policies(const Verdict& verdict, http::Writer& to) {
 
 void write_standard(const Applied& nearest, http::Writer& to) {
     to << "RateLimit: " << nearest.limit->quoted_name << ";r=" << as_integer(nearest.answer.remaining);
-    if (nearest.answer.next_token > 0) to << ";t=" << seconds_up(nearest.answer.next_token);
+    if (nearest.answer.next_token > 0) to << ";t=" << whole_seconds(nearest.answer.next_token);
     to << "\r\n";
 }
 
 void write_legacy(const Applied& nearest, http::Writer& to) {
     to << "X-RateLimit-Limit: " << nearest.limit->rule.quota()
        << "\r\nX-RateLimit-Remaining: " << nearest.answer.remaining
-       << "\r\nX-RateLimit-Reset: " << seconds_up(nearest.answer.next_token) << "\r\n";
+       << "\r\nX-RateLimit-Reset: " << whole_seconds(nearest.answer.next_token) << "\r\n";
 }
 
 /// The least `r` of all RateLimit lines; nullopt: they are not what the draft asks for.
@@ -68,11 +64,16 @@ std::optional<std::uint64_t> legacy_remaining(const http::Fields& fields) {
 
 }  // namespace
 
+std::uint64_t whole_seconds(limit::Nanos time) {
+    return static_cast<std::uint64_t>(time / kSecond + (time % kSecond > 0));
+}
+
 std::uint64_t retry_after_seconds(const Verdict& verdict) {
     if (!verdict.refused_by) return 0;
     const limit::Nanos wait = verdict.refused_by->answer.retry_after;
     const bool never = wait == limit::kNever;
-    const std::uint64_t seconds = never ? verdict.refused_by->limit->rule.window_seconds() : seconds_up(wait);
+    const std::uint64_t seconds =
+        never ? verdict.refused_by->limit->rule.window_seconds() : whole_seconds(wait);
     return std::max<std::uint64_t>(1, seconds);
 }
 

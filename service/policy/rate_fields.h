@@ -18,6 +18,9 @@ namespace sluice::policy {
 /// Room that the fields of any verdict fit in: names of limits are at most 128 bytes.
 inline constexpr std::size_t kRateFieldsRoom = 12288;
 
+/// Rounded up: what Retry-After is told in.
+std::uint64_t whole_seconds(limit::Nanos time);
+
 /// For Retry-After, and {retry_after} of a body: whole seconds, rounded up and never 0, until a request like
 /// this one is admitted by the limit that refused it. One that costs more than the bucket holds never is; it
 /// is told when the bucket is full. Nobody knows when a request in flight will end: 1, then. 0: the verdict

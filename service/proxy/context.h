@@ -60,6 +60,8 @@ struct Context {
     Registry& registry;
 
     telemetry::Throttle forwarding_ignored{};  // warnings about fields that were not believed
+    telemetry::Throttle bans_made{std::chrono::seconds(1)}, bans_expired{std::chrono::seconds(1)};
+    telemetry::Throttle bans_without_room{};
     std::atomic<bool> draining{false};
 };
 

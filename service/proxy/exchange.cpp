@@ -5,6 +5,7 @@
 #include "service/http/reply.h"
 #include "service/http/text.h"
 #include "service/http/writer.h"
+#include "service/policy/listing.h"
 #include "service/policy/rate_fields.h"
 #include "service/policy/refusal_body.h"
 #include "service/proxy/connection.h"
@@ -34,6 +35,7 @@ telemetry::Verdict name_of(policy::Verdict::Kind kind) {
         case policy::Verdict::Kind::admitted: return telemetry::Verdict::allowed;
         case policy::Verdict::Kind::limited: return telemetry::Verdict::limited;
         case policy::Verdict::Kind::denied: return telemetry::Verdict::denied;
+        case policy::Verdict::Kind::banned: return telemetry::Verdict::banned;
     }
     return telemetry::Verdict::none;
 }
@@ -92,6 +94,7 @@ After Exchange::serve() {
     if (verdict.kind == policy::Verdict::Kind::denied) {
         return refuse({Stage::decide, Source::client, 403, false, "this address is denied"});
     }
+    if (verdict.kind == policy::Verdict::Kind::banned) return banned(verdict);
     if (verdict.kind == policy::Verdict::Kind::limited) return limited(verdict);
     const policy::Route& chosen = policy.routes()[route];
     if (chosen.settings->respond) return respond(*chosen.settings->respond, verdict);
@@ -184,8 +187,35 @@ void Exchange::note_forward(const Forward& forward, const upstream::Upstream& up
     outcome_.bytes_out = figures.bytes_out;
 }
 
+[[gnu::noinline]] After Exchange::banned(const policy::Verdict& verdict) {
+    if (verdict.banned_by) outcome_.limit = verdict.banned_by->settings.name;
+    std::array<char, 64> room;
+    http::Writer retry(room);
+    retry << "Retry-After: " << policy::whole_seconds(verdict.banned_for) << "\r\n";
+    return refuse({Stage::decide, Source::client, 403, false, "this client is banned for now"}, retry.text());
+}
+
+// A second at least lies between two lines: whoever is banned by the thousand fills no disk.
+[[gnu::noinline]] void Exchange::tell_of_ban(const policy::Verdict& verdict) {
+    const policy::Limit& limit = *verdict.refused_by->limit;
+    const policy::KeyText key(limit, verdict.refused_by->key);
+    auto& log = context_.telemetry.log;
+    if (verdict.strike == limit::Bans::Strike::no_room) {
+        if (const auto held_back = context_.bans_without_room.permit(request_.began()))
+            log.warn("not banned: there are as many bans as clients.max; the limit goes on refusing",
+                     {{"limit", limit.settings.name}, {"key", key.view()}, {"held_back", *held_back}});
+    } else if (const auto held_back = context_.bans_made.permit(request_.began())) {
+        log.info("banned", {{"limit", limit.settings.name},
+                            {"key", key.view()},
+                            {"seconds", policy::whole_seconds(limit.ban->duration)},
+                            {"held_back", *held_back}});
+    }
+}
+
 After Exchange::limited(const policy::Verdict& verdict) {
     const policy::Limit& limit = *verdict.refused_by->limit;
+    if (verdict.strike != limit::Bans::Strike::counted) [[unlikely]]
+        tell_of_ban(verdict);
     outcome_.limit = limit.settings.name;
     const config::Response& format = snapshot_.config.response;
     std::array<char, policy::kRateFieldsRoom> fields;

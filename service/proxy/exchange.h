@@ -50,6 +50,7 @@ class Exchange {
 
     After fail(const Failure& failure, const policy::Verdict& verdict);
     After limited(const policy::Verdict& verdict);
+    After banned(const policy::Verdict& verdict);
     After respond(const config::Respond& respond, const policy::Verdict& verdict);
     After reply(http::Reply reply);
     After refuse(const Failure& failure, std::string_view extra = {});
@@ -58,6 +59,7 @@ class Exchange {
     After last_answer() const;
     void warn_about_ignored_fields();
     void complete_outcome();
+    void tell_of_ban(const policy::Verdict& verdict);
     void account();
 
     // Fixed.

@@ -25,8 +25,6 @@ TEST(NotBuilt, IsRefusedWhereItStands) {
          "any algorithm but token_bucket"},
         {limit_with(R"("rate": "1/s", "action": @"delay", "max_delay": "2s")"), "/limits/0/action",
          "any action but reject"},
-        {limit_with(R"("rate": "1/s", "ban": @{ "after": 10, "within": "1m", "for": "15m" })"),
-         "/limits/0/ban", "banning"},
         {with(R"("store": { "redis": @"rediss://h:1/0", "timeout": "20ms", "on_error": "deny" })"),
          "/store/redis", "a store outside the process"},
         {with(R"("check": @"0.0.0.0:8082")"), "/check", "a listener for decisions alone"},

@@ -136,8 +136,8 @@ TEST(Listing, ForgottenClientStartsWithAFullBucket) {
     House house({limit_of("per-ip", 1, 1h, 1)});
     house.decide();
     EXPECT_EQ(house.decide().kind, Verdict::Kind::limited);
-    EXPECT_EQ(forget_clients(house.policy, house.ledger.table, "192.0.2.1", kNow), 1U);
-    EXPECT_EQ(forget_clients(house.policy, house.ledger.table, "192.0.2.1", kNow), 0U);
+    EXPECT_EQ(forget_clients(house.policy, house.ledger.table, "192.0.2.1", kNow).size(), 1U);
+    EXPECT_EQ(forget_clients(house.policy, house.ledger.table, "192.0.2.1", kNow).size(), 0U);
     EXPECT_EQ(house.decide().kind, Verdict::Kind::admitted);
 }
 
