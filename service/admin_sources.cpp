@@ -2,11 +2,13 @@
 
 #include <algorithm>
 
+#include "config/duration.h"
 #include "config/names.h"
 #include "config/to_json.h"
 #include "runtime/inspect.h"
 #include "runtime/trace.h"
 #include "service/commands/build_info.h"
+#include "service/policy/ban_list.h"
 #include "service/policy/listing.h"
 
 namespace sluice {
@@ -107,6 +109,16 @@ std::vector<admin::UpstreamFigures> upstreams(const proxy::Context& context) {
     return all;
 }
 
+admin::BanTotals ban_totals(const proxy::Context& context) {
+    const limit::BanStats stats = context.clients.bans().stats();
+    return {.active = stats.active,
+            .made = stats.made,
+            .lifted = stats.lifted,
+            .expired = stats.expired,
+            .no_room = stats.no_room,
+            .bytes = stats.bytes};
+}
+
 policy::ListOrder order_of(admin::ClientOrder order) {
     switch (order) {
         case admin::ClientOrder::denied: return policy::ListOrder::denied;
@@ -116,22 +128,95 @@ policy::ListOrder order_of(admin::ClientOrder order) {
     return policy::ListOrder::denied;
 }
 
+admin::ClientFigures figures_of(const policy::ListedClient& client, const limit::Bans& bans,
+                                limit::Nanos now) {
+    const limit::Nanos until = policy::banned_until(bans, *client.limit, client.record.key, now);
+    return {.key = client.key(),
+            .limit = client.limit->settings.name,
+            .allowed = client.record.allowed,
+            .denied = client.record.denied,
+            .remaining = static_cast<double>(client.remaining),
+            .last_seen = std::chrono::seconds(client.unseen_seconds),
+            .banned_for = until > now ? std::optional(runtime::Duration(until - now)) : std::nullopt};
+}
+
+admin::ClientList list_of(const std::vector<policy::ListedClient>& clients, std::uint64_t total,
+                          const limit::Bans& bans, limit::Nanos now) {
+    admin::ClientList list{.clients = {}, .total = total};
+    for (const policy::ListedClient& client : clients) list.clients.push_back(figures_of(client, bans, now));
+    return list;
+}
+
 admin::ClientList clients(const proxy::Context& context, const admin::ClientQuery& query) {
     const auto snapshot = context.snapshots.current();
-    const policy::Listing listing =
-        policy::list_clients(*snapshot->policy, context.clients, query.limit, query.top,
-                             order_of(query.order), nanos(runtime::now()));
-    admin::ClientList list{.clients = {}, .total = listing.total};
-    for (const policy::ListedClient& client : listing.clients) {
-        list.clients.push_back({.key = client.key(),
-                                .limit = client.limit->settings.name,
-                                .allowed = client.record.allowed,
-                                .denied = client.record.denied,
-                                .remaining = static_cast<double>(client.remaining),
-                                .last_seen = std::chrono::seconds(client.unseen_seconds),
-                                .banned_for = std::nullopt});
-    }
+    const limit::Nanos now = nanos(runtime::now());
+    const policy::Listing listing = policy::list_clients(*snapshot->policy, context.clients, query.limit,
+                                                         query.top, order_of(query.order), now);
+    return list_of(listing.clients, listing.total, context.clients.bans(), now);
+}
+
+admin::ClientList client(const proxy::Context& context, const std::string& key) {
+    const auto snapshot = context.snapshots.current();
+    const limit::Nanos now = nanos(runtime::now());
+    const auto found = policy::find_clients(*snapshot->policy, context.clients, key, now);
+    return list_of(found, found.size(), context.clients.bans(), now);
+}
+
+admin::ClientList forget(const proxy::Context& context, const std::string& key) {
+    const auto snapshot = context.snapshots.current();
+    const limit::Nanos now = nanos(runtime::now());
+    const auto forgotten = policy::forget_clients(*snapshot->policy, context.clients, key, now);
+    if (!forgotten.empty())
+        context.telemetry.log.info("client forgotten by an operator",
+                                   {{"key", key}, {"limits", forgotten.size()}});
+    return list_of(forgotten, forgotten.size(), context.clients.bans(), now);
+}
+
+admin::BanList list_of(const std::vector<policy::ListedBan>& bans, std::uint64_t total, limit::Nanos now) {
+    admin::BanList list{.bans = {}, .total = total};
+    for (const policy::ListedBan& each : bans)
+        list.bans.push_back({.key = each.key(),
+                             .limit = each.limit ? each.limit->settings.name : "",
+                             .by_operator = each.ban.by_operator,
+                             .since = runtime::Duration(now - each.ban.since),
+                             .left = runtime::Duration(each.ban.until - now)});
     return list;
+}
+
+admin::BanList bans(const proxy::Context& context, std::size_t top) {
+    const auto snapshot = context.snapshots.current();
+    const limit::Nanos now = nanos(runtime::now());
+    const policy::BanListing listing = policy::list_bans(*snapshot->policy, context.clients.bans(), top, now);
+    return list_of(listing.bans, listing.total, now);
+}
+
+std::expected<admin::BanList, admin::NotDone> ban(const proxy::Context& context, const std::string& key,
+                                                  const std::string& duration) {
+    const auto time = config::parse_duration(duration);
+    if (!time) return std::unexpected(admin::NotDone{422, "for: \"" + duration + "\" " + time.error()});
+    const auto snapshot = context.snapshots.current();
+    const limit::Nanos now = nanos(runtime::now());
+    const limit::Prefixes prefixes{static_cast<std::uint8_t>(snapshot->config.client.ipv4_prefix),
+                                   static_cast<std::uint8_t>(snapshot->config.client.ipv6_prefix)};
+    const auto made =
+        policy::ban_key(*snapshot->policy, context.clients.bans(), prefixes, key, time->count(), now);
+    if (!made && made.error() == policy::NotBanned::no_room)
+        return std::unexpected(admin::NotDone{503, "there are as many bans as there may be"});
+    if (!made)
+        return std::unexpected(admin::NotDone{
+            404, "this is neither an address, with a prefix or without, nor a key of a limit"});
+    for (const policy::ListedBan& each : *made)
+        context.telemetry.log.info("banned by an operator", {{"key", each.key()}, {"for", duration}});
+    return list_of(*made, made->size(), now);
+}
+
+admin::BanList lift(const proxy::Context& context, const std::string& key) {
+    const auto snapshot = context.snapshots.current();
+    const limit::Nanos now = nanos(runtime::now());
+    const auto lifted = policy::lift_bans(*snapshot->policy, context.clients.bans(), key, now);
+    for (const policy::ListedBan& each : lifted)
+        context.telemetry.log.info("ban lifted by an operator", {{"key", each.key()}});
+    return list_of(lifted, lifted.size(), now);
 }
 
 }  // namespace
@@ -149,12 +234,19 @@ admin::Sources admin_sources(const Observed& service, std::function<std::vector<
             },
             .limits = [service] { return limits(service.context); },
             .client_table = [service] { return client_table(service.context); },
+            .ban_totals = [service] { return ban_totals(service.context); },
             .janitor = [service] { return janitor(service.janitor); },
             .upstreams = [service] { return upstreams(service.context); },
             .runtime_counters = [service] { return runtime::counters(service.scheduler); },
             .dump_tasks = [service] { return runtime::dump(service.scheduler); },
             .trace = [service](runtime::Duration time) { return runtime::trace(service.scheduler, time); },
             .clients = [service](const admin::ClientQuery& query) { return clients(service.context, query); },
+            .client = [service](const std::string& key) { return client(service.context, key); },
+            .forget = [service](const std::string& key) { return forget(service.context, key); },
+            .bans = [service](std::size_t top) { return bans(service.context, top); },
+            .ban = [service](const std::string& key,
+                             const std::string& time) { return ban(service.context, key, time); },
+            .lift = [service](const std::string& key) { return lift(service.context, key); },
             .config = [service] { return config::to_json(service.context.snapshots.current()->config); },
             .reload = std::move(reload)};
 }

@@ -29,6 +29,7 @@
 #include "service/front.h"
 #include "service/limit/janitor.h"
 #include "service/loader.h"
+#include "service/policy/ban_list.h"
 #include "service/proxy/connection.h"
 #include "service/upstream/upkeep.h"
 
@@ -97,6 +98,7 @@ class App {
     template <class Body>
     void background(Body body);
     void stop_background();
+    void expire_bans();
 
     void handle_signals();
     void drain();
@@ -208,6 +210,7 @@ void App::start_background() {
     background([this] {
         while (!stop_sweeping_.try_acquire_until(runtime::now() + kSweepPools)) {
             for (const auto& upstream : snapshots_.current()->upstreams) upstream->sweep(runtime::now());
+            if (loader_.clients().bans().any()) expire_bans();
         }
     });
     if (admin_) background([this] { admin_->run(); });
@@ -215,6 +218,21 @@ void App::start_background() {
         background([this] {
             while (watch_->wait()) reload_and_log("a file has changed");
         });
+    }
+}
+
+// A part of the table, then the others' turn.
+void App::expire_bans() {
+    const auto snapshot = snapshots_.current();
+    for (std::size_t part = 0; part < limit::Bans::kParts; ++part) {
+        const runtime::Time now = runtime::now();
+        loader_.clients().bans().expire(part, now.time_since_epoch().count(), [&](const limit::Ban& ban) {
+            const auto held_back = context_.bans_expired.permit(now);
+            const auto listed = held_back ? policy::listed(*snapshot->policy, ban) : std::nullopt;
+            if (listed)
+                telemetry_.log.info("ban expired", {{"key", listed->key()}, {"held_back", *held_back}});
+        });
+        runtime::this_task::yield();
     }
 }
 

@@ -4,6 +4,7 @@
 #include <charconv>
 #include <variant>
 
+#include "service/admin/client_calls.h"
 #include "service/admin/dashboard.h"
 #include "service/admin/events.h"
 #include "service/admin/stats_json.h"
@@ -12,7 +13,7 @@ namespace sluice::admin {
 namespace {
 
 constexpr std::string_view kText = "text/plain; charset=utf-8";
-constexpr std::size_t kTopMax = 10'000;
+constexpr std::size_t kClientsTop = 100;
 constexpr unsigned kTraceSecondsMax = 60;
 
 Response json(std::string body) {
@@ -21,10 +22,6 @@ Response json(std::string body) {
 
 Response text(std::string body, unsigned status = 200) {
     return {.status = status, .content_type = std::string(kText), .body = std::move(body)};
-}
-
-Response missing(std::string_view what) {
-    return problem(501, std::string(what) + " is not offered by this service");
 }
 
 Response ready(const Sources& sources) {
@@ -36,13 +33,9 @@ Response ready(const Sources& sources) {
 std::variant<ClientQuery, std::string> client_query(const Request& request) {
     ClientQuery query;
     query.limit = request.parameter("limit").value_or("");
-    if (const auto top = request.parameter("top")) {
-        const char* const end = top->data() + top->size();
-        const auto parsed = std::from_chars(top->data(), end, query.top);
-        if (parsed.ec != std::errc() || parsed.ptr != end || query.top == 0 || query.top > kTopMax) {
-            return "top is a number from 1 to " + std::to_string(kTopMax);
-        }
-    }
+    const auto top = top_of(request, kClientsTop);
+    if (!top) return top.error();
+    query.top = *top;
     const std::string order = request.parameter("order").value_or("denied");
     if (order == "denied") {
         query.order = ClientOrder::denied;
@@ -99,7 +92,7 @@ Response reload(const Sources& sources) {
 
 std::vector<Route> api(const Sources& sources) {
     const Sources* const s = &sources;
-    return {
+    std::vector<Route> routes = {
         {"GET", "/healthz", [](const Request&) { return text("alive\n"); }, true},
         {"GET", "/readyz", [s](const Request&) { return ready(*s); }, true},
         {"GET", "/stats", [s](const Request&) { return json(to_json(collect(*s))); }},
@@ -120,6 +113,8 @@ std::vector<Route> api(const Sources& sources) {
         {"GET", "/events", [s](const Request&) { return events(*s); }},
         {"POST", "/reload", [s](const Request&) { return reload(*s); }},
     };
+    std::ranges::move(client_calls(sources), std::back_inserter(routes));
+    return routes;
 }
 
 }  // namespace sluice::admin

@@ -210,6 +210,15 @@ void write_clients(Exposition& out, const Stats& stats) {
     out.sample(stats.clients.evicted_full, {{"reason", "full"}});
     out.only("sluice_clients_turned_away_total", "counter", "New keys that found no room in the table.",
              stats.clients.turned_away);
+    out.only("sluice_bans", "gauge", "Keys and networks that are shut out.", stats.bans.active);
+    out.only("sluice_bans_bytes", "gauge", "Memory of bans and of the refusals that may lead to one.",
+             stats.bans.bytes);
+    out.family("sluice_bans_total", "counter",
+               "What became of bans; no_room: was not made, for there were as many as there may be.");
+    out.sample(stats.bans.made, {{"event", "made"}});
+    out.sample(stats.bans.lifted, {{"event", "lifted"}});
+    out.sample(stats.bans.expired, {{"event", "expired"}});
+    out.sample(stats.bans.no_room, {{"event", "no_room"}});
     out.family("sluice_limit_clients", "gauge", "Keys that each limit keeps track of.");
     for (const LimitFigures& limit : stats.limits) out.sample(limit.clients, {{"limit", limit.name}});
     const JanitorFigures& janitor = stats.janitor;

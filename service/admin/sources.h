@@ -5,6 +5,7 @@
 // number at once, and may park; a callback that is empty makes its calls answer 501.
 
 #include <cstdint>
+#include <expected>
 #include <functional>
 #include <optional>
 #include <string>
@@ -90,6 +91,31 @@ struct ClientList {
     std::uint64_t total = 0;  // that match, of which `clients` are the first `top`
 };
 
+struct BanFigures {
+    std::string key;
+    std::string limit;  // empty: addresses, shut out whatever they ask for
+    bool by_operator = false;
+    runtime::Duration since{};  // ago
+    runtime::Duration left{};
+};
+
+struct BanList {
+    std::vector<BanFigures> bans;
+    std::uint64_t total = 0;  // of which `bans` are the newest
+};
+
+struct BanTotals {
+    std::uint64_t active = 0, made = 0, lifted = 0, expired = 0;
+    std::uint64_t no_room = 0;  // not made, for there were as many as there may be
+    std::uint64_t bytes = 0;
+};
+
+/// Why a call was not done: an HTTP status and a sentence.
+struct NotDone {
+    unsigned status;
+    std::string why;
+};
+
 struct AccessLogFigures {
     std::uint64_t lines = 0;
     std::uint64_t dropped = 0;
@@ -109,6 +135,7 @@ struct Sources {
     std::function<AccessLogFigures()> access_log;
     std::function<std::vector<LimitFigures>()> limits;
     std::function<ClientTableFigures()> client_table;
+    std::function<BanTotals()> ban_totals;
     std::function<JanitorFigures()> janitor;
     std::function<std::vector<UpstreamFigures>()> upstreams;
     std::function<runtime::Counters()> runtime_counters;
@@ -116,6 +143,13 @@ struct Sources {
     // What the workers do for so long, in Chrome's trace format; nullopt: one is under way.
     std::function<std::optional<std::string>(runtime::Duration)> trace;
     std::function<ClientList(const ClientQuery&)> clients;
+
+    // By a key, as listings write it, or an address.
+    std::function<ClientList(const std::string& key)> client;  // under every limit; empty: not known
+    std::function<ClientList(const std::string& key)> forget;  // what it was
+    std::function<BanList(std::size_t top)> bans;
+    std::function<std::expected<BanList, NotDone>(const std::string& key, const std::string& duration)> ban;
+    std::function<BanList(const std::string& key)> lift;  // what was lifted; empty: not banned
 
     // The configuration.
     std::function<std::string()> config;   // in force, as JSON, secrets hidden

@@ -158,6 +158,7 @@ Stats collect(const Sources& sources) {
             .access_log = ask(sources.access_log),
             .limits = ask(sources.limits),
             .clients = ask(sources.client_table),
+            .bans = ask(sources.ban_totals),
             .janitor = ask(sources.janitor),
             .upstreams = ask(sources.upstreams),
             .runtime = ask(sources.runtime_counters),
@@ -180,6 +181,13 @@ Json json_of(const Stats& stats) {
         {"latency_seconds", latency(totals)},
         {"limits", limits(stats.limits)},
         {"clients", clients(stats.clients)},
+        {"bans",
+         {{"active", stats.bans.active},
+          {"made", stats.bans.made},
+          {"lifted", stats.bans.lifted},
+          {"expired", stats.bans.expired},
+          {"no_room", stats.bans.no_room},
+          {"bytes", stats.bans.bytes}}},
         {"janitor", janitor(stats.janitor)},
         {"upstreams", upstreams(stats)},
         {"upstream_failures", failures(totals)},
@@ -219,6 +227,19 @@ std::string to_json(const ClientList& list, std::chrono::system_clock::time_poin
     }
     const Json json = {{"clients", std::move(clients)}, {"total", list.total}};
     return text_of(json);
+}
+
+std::string to_json(const BanList& list, std::chrono::system_clock::time_point now) {
+    Json bans = Json::array();
+    for (const BanFigures& ban : list.bans) {
+        bans.push_back({{"key", ban.key},
+                        {"limit", ban.limit.empty() ? Json(nullptr) : Json(ban.limit)},
+                        {"by", ban.by_operator ? "operator" : "limit"},
+                        {"since_seconds", seconds(ban.since)},
+                        {"left_seconds", seconds(ban.left)},
+                        {"banned_until", timestamp(now + ban.left)}});
+    }
+    return text_of(Json{{"bans", std::move(bans)}, {"total", list.total}});
 }
 
 }  // namespace sluice::admin

@@ -19,6 +19,7 @@ struct Stats {
     AccessLogFigures access_log;
     std::vector<LimitFigures> limits;
     ClientTableFigures clients;
+    BanTotals bans;
     JanitorFigures janitor;
     std::vector<UpstreamFigures> upstreams;
     runtime::Counters runtime;
@@ -38,5 +39,8 @@ std::string to_prometheus(const Stats& stats);
 
 /// `GET /stats/clients`. `now` is the wall clock, which `banned_until` is told in (RFC 3339).
 std::string to_json(const ClientList& list, std::chrono::system_clock::time_point now);
+
+/// `GET /bans`.
+std::string to_json(const BanList& list, std::chrono::system_clock::time_point now);
 
 }  // namespace sluice::admin

@@ -208,8 +208,11 @@ std::string foot(const json& stats) {
     return "clients      " + count(number(stats, "/clients/tracked")) + " of " +
            count(number(stats, "/clients/max")) + " tracked, " + bytes(number(stats, "/clients/bytes")) +
            "; evicted " + count(number(stats, "/clients/evicted_idle")) + " idle, " +
-           count(number(stats, "/clients/evicted_full")) + " for room\njanitor      " +
-           count(number(stats, "/janitor/sweeps")) + " sweeps, the last " +
+           count(number(stats, "/clients/evicted_full")) + " for room\nbans         " +
+           count(number(stats, "/bans/active")) + " active, " + count(number(stats, "/bans/made")) +
+           " made, " + count(number(stats, "/bans/lifted")) + " lifted, " +
+           count(number(stats, "/bans/expired")) + " expired, " + count(number(stats, "/bans/no_room")) +
+           " found no room\njanitor      " + count(number(stats, "/janitor/sweeps")) + " sweeps, the last " +
            duration(number(stats, "/janitor/last_sweep_seconds")) + ", longest pause " +
            duration(number(stats, "/janitor/longest_pause_seconds")) + ", next in " +
            duration(number(stats, "/janitor/next_in_seconds")) + "\nruntime      " +

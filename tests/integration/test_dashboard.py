@@ -74,6 +74,38 @@ def test_the_page_shows_what_happens_as_it_happens(pair, browser):
     browser.wait_for("return [...document.querySelectorAll('#flow .line')].some(line => line.getAttribute('d'))", "a line in the chart")
 
 
+def test_who_is_shut_out_is_shown_and_let_in_with_a_button(pair, browser):
+    proxy = pair(limits=[{"name": "per-ip", "rate": "1/h", "burst": 2, "ban": {"after": 2, "within": "1m", "for": "2h"}}])
+    client = proxy.client(source="127.0.0.2")
+    wait_until(lambda: client.get().status == 403, "banned")
+    assert proxy.sluice.ask_admin("PUT", "/bans/192.0.2.0%2F24", '{"for": "90s"}')[0] == 200
+    browser.open(url(proxy.sluice))
+    wait_until(lambda: [row[:3] for row in cells(browser, "#bans")] ==
+               [["192.0.2.0/24", "there is", "an operator"], ["127.0.0.2", "per-ip is for", "its refusals"]], "both, the newest first")
+    rows = cells(browser, "#bans")
+    assert rows[0][4].endswith(" s") and rows[1][4].startswith("119 min") and rows[0][5] == "let in"
+    wait_until(lambda: any("banned" in row[0] for row in cells(browser, "#clients")), "the client is marked")
+    browser.press("[aria-label='Let in 127.0.0.2']")
+    wait_until(lambda: [row[0] for row in cells(browser, "#bans")] == ["192.0.2.0/24"], "one is let in")
+    assert client.get().status == 429, "limited, as before"
+    browser.press("[aria-label='Let in 192.0.2.0/24']")
+    wait_until(lambda: cells(browser, "#bans") == [["Nobody is shut out."]], "nobody is left")
+    assert [ban["key"] for ban in proxy.sluice.admin_json("/bans")["bans"]] == []
+
+
+def test_the_button_works_with_the_token(start_sluice, scripted, browser):
+    sluice = start_sluice({"upstream": scripted().address, "admin": {"address": f"127.0.0.1:{free_port()}", "token": "s3cret"}})
+    bearer = {"Authorization": "Bearer s3cret"}
+    assert sluice.ask_admin("PUT", "/bans/192.0.2.1", '{"for": "1h"}', bearer)[0] == 200
+    browser.open(url(sluice))
+    browser.wait_for("return document.activeElement.id === 'token'", "asked for the token")
+    browser.keys(*"s3cret", "\ue007")
+    browser.wait_for("return document.querySelector('#bans button')", "the ban")
+    browser.press("#bans button")
+    wait_until(lambda: cells(browser, "#bans") == [["Nobody is shut out."]], "let in")
+    assert '"total": 0' in sluice.ask_admin("GET", "/bans", headers=bearer)[2]
+
+
 def test_nothing_but_the_page_and_its_calls_is_loaded(pair, browser):
     proxy = pair()
     browser.open(url(proxy.sluice))

@@ -114,6 +114,36 @@ async function clients() {
   } catch { /* the state says so */ }
 }
 
+const kBans = 20, doors = new Map();  // the button of each key that is shown
+function letIn(key) {
+  if (!doors.has(key)) {
+    const button = el('button', { 'aria-label': 'Let in ' + key }, 'let in');
+    button.addEventListener('click', async () => {
+      button.disabled = true;
+      try { await ask('bans/' + encodeURIComponent(key), undefined, 'DELETE'); } catch { /* the state says so */ }
+      button.disabled = false;
+      bans();
+    });
+    doors.set(key, button);
+  }
+  return doors.get(key);
+}
+async function bans() {
+  if (!last) return;
+  try {
+    const answer = await ask(`bans?top=${kBans}`);
+    if (!answer.ok) return;
+    const { bans: list, total } = await answer.json();
+    for (const key of doors.keys()) if (!list.some(ban => ban.key === key)) doors.delete(key);
+    table('bans', [['key', 'l key'], ['of all that', 'l soft'], ['by', 'l soft wide'], ['since', 'soft wide'], ['for another', ''], ['', '']], list.map(ban => [
+      { text: ban.key, title: ban.key, hot: true }, ban.limit ? ban.limit + ' is for' : 'there is', ban.by === 'operator' ? 'an operator' : 'its refusals',
+      age(ban.since_seconds), { text: age(ban.left_seconds), title: 'until ' + ban.banned_until }, { node: letIn(ban.key) }]),
+    'Nobody is shut out.', total > list.length ? 'and ' + count(total - list.length) + ' more' : '');
+    const b = last.bans;
+    chips('ban-counts', b.made + b.no_room ? [['made', count(b.made)], ['lifted', count(b.lifted)], ['over', count(b.expired)], ...(b.no_room ? [['found no room', count(b.no_room)]] : []), 'since the start'] : []);
+  } catch { /* the state says so */ }
+}
+
 function state(kind, text) {
   $('state').className = 'pill ' + kind;
   say($('state'), text);
@@ -164,6 +194,6 @@ system.addEventListener('change', theme);
 
 theme();
 draw();
-follow({ show: stats => { const begins = !last; show(stats); $('leave').hidden = !sessionStorage.getItem(kToken); if (begins) clients(); },
+follow({ show: stats => { const begins = !last; show(stats); $('leave').hidden = !sessionStorage.getItem(kToken); if (begins) clients(), bans(); },
   lost: () => state('lost', 'connection lost'), door });
-setInterval(() => { if (!document.hidden) clients(); }, 3000);
+setInterval(() => { if (!document.hidden) clients(), bans(); }, 3000);

@@ -2,9 +2,9 @@
 // token.
 const kToken = 'sluice-token';
 
-function ask(path, signal) {
+function ask(path, signal, method = 'GET') {
   const token = sessionStorage.getItem(kToken);
-  return fetch(path, { signal, cache: 'no-store', credentials: 'omit', headers: token ? { Authorization: 'Bearer ' + token } : {} });
+  return fetch(path, { method, signal, cache: 'no-store', credentials: 'omit', headers: token ? { Authorization: 'Bearer ' + token } : {} });
 }
 
 // The data of each server-sent event of an answer.

@@ -1,0 +1,93 @@
+#include "service/admin/client_calls.h"
+
+#include <charconv>
+#include <chrono>
+
+#include "service/admin/stats_json.h"
+
+namespace sluice::admin {
+namespace {
+
+constexpr std::size_t kTopMax = 10'000;
+constexpr std::size_t kBansTop = 1'000;
+constexpr std::string_view kUnknown = "no limit knows this client";
+
+std::chrono::system_clock::time_point wall() {
+    return std::chrono::system_clock::now();
+}
+
+Response client(const Sources& sources, const Request& request) {
+    if (!sources.client) return missing("one client");
+    const ClientList list = sources.client(request.key);
+    return list.clients.empty() ? problem(404, kUnknown) : Response{.body = to_json(list, wall())};
+}
+
+Response forget(const Sources& sources, const Request& request) {
+    if (!sources.forget) return missing("forgetting a client");
+    const ClientList list = sources.forget(request.key);
+    return list.clients.empty() ? problem(404, kUnknown) : Response{.body = to_json(list, wall())};
+}
+
+Response bans(const Sources& sources, const Request& request) {
+    if (!sources.bans) return missing("the list of bans");
+    const auto top = top_of(request, kBansTop);
+    if (!top) return problem(400, top.error());
+    return {.body = to_json(sources.bans(*top), wall())};
+}
+
+/// The `for` of {"for": "10m"}; the error is the answer.
+std::expected<std::string, Response> duration_of(std::string_view body) {
+    const Json json = Json::parse(body, nullptr, false);
+    if (json.is_discarded())
+        return std::unexpected(problem(400, "the body is not JSON; it is to be such as {\"for\": \"10m\"}"));
+    if (!json.is_object() || json.size() != 1 || !json.contains("for") || !json["for"].is_string())
+        return std::unexpected(
+            problem(422, "the body is to hold how long, and only that: {\"for\": \"10m\"}"));
+    return json["for"].get<std::string>();
+}
+
+Response ban(const Sources& sources, const Request& request) {
+    if (!sources.ban) return missing("banning");
+    const auto duration = duration_of(request.body);
+    if (!duration) return duration.error();
+    const auto made = sources.ban(request.key, *duration);
+    if (!made) return problem(made.error().status, made.error().why);
+    return {.body = to_json(*made, wall())};
+}
+
+Response lift(const Sources& sources, const Request& request) {
+    if (!sources.lift) return missing("lifting a ban");
+    const BanList lifted = sources.lift(request.key);
+    return lifted.bans.empty() ? problem(404, "nobody of this key is banned")
+                               : Response{.body = to_json(lifted, wall())};
+}
+
+}  // namespace
+
+Response missing(std::string_view what) {
+    return problem(501, std::string(what) + " is not offered by this service");
+}
+
+std::expected<std::size_t, std::string> top_of(const Request& request, std::size_t otherwise) {
+    const auto text = request.parameter("top");
+    if (!text) return otherwise;
+    std::size_t top = 0;
+    const char* const end = text->data() + text->size();
+    const auto parsed = std::from_chars(text->data(), end, top);
+    if (parsed.ec != std::errc() || parsed.ptr != end || top == 0 || top > kTopMax)
+        return std::unexpected("top is a number from 1 to " + std::to_string(kTopMax));
+    return top;
+}
+
+std::vector<Route> client_calls(const Sources& sources) {
+    const Sources* const s = &sources;
+    return {
+        {"GET", "/clients/{key}", [s](const Request& request) { return client(*s, request); }},
+        {"DELETE", "/clients/{key}", [s](const Request& request) { return forget(*s, request); }},
+        {"GET", "/bans", [s](const Request& request) { return bans(*s, request); }},
+        {"PUT", "/bans/{key}", [s](const Request& request) { return ban(*s, request); }},
+        {"DELETE", "/bans/{key}", [s](const Request& request) { return lift(*s, request); }},
+    };
+}
+
+}  // namespace sluice::admin
