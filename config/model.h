@@ -148,6 +148,7 @@ enum class AddressFrom : std::uint8_t { x_forwarded_for, forwarded, header };
 
 struct Client {
     std::vector<Cidr> trusted_proxies;
+    bool trust_unix = false;  // "unix:" among them: whoever connects to a Unix socket
     AddressFrom address_from = AddressFrom::x_forwarded_for;
     std::string address_header = "X-Forwarded-For";  // the field's name, whatever the kind
     unsigned ipv4_prefix = 32;

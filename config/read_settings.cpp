@@ -22,6 +22,19 @@ void read_address_from(Reader& reader, const Value& value, Client& out) {
     out.address_from = static_cast<AddressFrom>(found - names.begin());
 }
 
+// Blocks of addresses, and "unix:" for the peers that have none.
+void read_trusted(Reader& reader, const Value& value, Client& out) {
+    if (!is(reader, value, Node::Kind::array)) return;
+    for (std::size_t i = 0; i < value.node.items.size(); ++i) {
+        const Value item = value.item(i);
+        if (item.node.kind == Node::Kind::string && item.node.text == "unix:") {
+            out.trust_unix = true;
+        } else {
+            read(reader, item, out.trusted_proxies.emplace_back());
+        }
+    }
+}
+
 void read_body(Reader& reader, const Value& value, Response& out) {
     if (value.node.kind == Node::Kind::object) {
         out.format = BodyFormat::custom;
@@ -41,7 +54,7 @@ void read_body(Reader& reader, const Value& value, Response& out) {
 
 void read(Reader& reader, const Value& value, Client& out) {
     Object object(reader, value);
-    object.field("trusted_proxies", out.trusted_proxies);
+    object.with("trusted_proxies", [&](Reader& r, const Value& v) { read_trusted(r, v, out); });
     object.with("address_from", [&](Reader& r, const Value& v) { read_address_from(r, v, out); });
     object.field("ipv4_prefix", out.ipv4_prefix, between(1, 32));
     object.field("ipv6_prefix", out.ipv6_prefix, between(1, 128));

@@ -9,12 +9,9 @@ namespace sluice::config {
 namespace {
 
 constexpr std::array kNotBuilt{
-    NotBuilt{"/listen/*/proxy_protocol", "!false", "the PROXY protocol"},
 
     NotBuilt{"/upstream", "https://*", "TLS to an upstream"},
     NotBuilt{"/upstreams/*/tls", "*", "TLS to an upstream"},
-
-    NotBuilt{"/client/address_from", "!X-Forwarded-For", "any address_from but X-Forwarded-For"},
 
     NotBuilt{"/limits/*/algorithm", "!token_bucket", "any algorithm but token_bucket"},
     NotBuilt{"/limits/*/action", "!reject", "any action but reject"},

@@ -146,7 +146,9 @@ Json limit(const Limit& limit) {
 }
 
 Json client(const Client& client) {
-    return {{"trusted_proxies", blocks(client.trusted_proxies)},
+    Json trusted = blocks(client.trusted_proxies);
+    if (client.trust_unix) trusted.push_back("unix:");
+    return {{"trusted_proxies", trusted},
             {"address_from", text(client.address_header)},
             {"ipv4_prefix", client.ipv4_prefix},
             {"ipv6_prefix", client.ipv6_prefix}};

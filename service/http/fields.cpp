@@ -125,6 +125,14 @@ const Field* Fields::find(std::string_view name) const {
     return found == end() ? nullptr : found;
 }
 
+void Fields::pass_on(std::string_view name, bool on) {
+    const auto resembles = [](char a, char b) { return lower(a) == lower(b) || (a == '_' && b == '-'); };
+    for (Field& field : all()) {
+        if (!std::ranges::equal(field.name, name, resembles)) continue;
+        field.hop = !(on && equals_ignoring_case(field.name, name));
+    }
+}
+
 std::size_t Fields::count(FieldId id) const {
     return has(id) ? static_cast<std::size_t>(std::ranges::count(*this, id, &Field::id)) : 0;
 }

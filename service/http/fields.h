@@ -133,6 +133,9 @@ class Fields {
         return found ? found->value : std::string_view();
     }
     std::size_t count(FieldId id) const;
+    /// Whether the fields of that name go on, whatever Connection says. Those that spell it with `_` for `-`,
+    /// which CGI-like gateways do not tell apart, do not in any case.
+    void pass_on(std::string_view name, bool on);
 
   private:
     Field* places() { return reinterpret_cast<Field*>(room_.data()); }

@@ -45,13 +45,20 @@ void write_framing(const Framing& framing, Writer& to) {
     if (framing.kind == Framing::Kind::chunked) to << "Transfer-Encoding: chunked\r\n";
 }
 
-// Several lines are one list, in their order; the peer is its newest element.
+// Several lines are one list, in their order; the peer is its newest element. One without an address adds
+// none: to whoever reads the list from the right, a word in its place would hide the rest.
 void write_forwarded_for(const RequestHead& head, const UpstreamRequest& with, Writer& to) {
-    to << "X-Forwarded-For: ";
+    std::string_view before = "X-Forwarded-For: ";
+    const auto add = [&](std::string_view value) {
+        if (value.empty()) return;
+        to << before << value;
+        before = ", ";
+    };
     if (with.trusted && head.fields.has(FieldId::x_forwarded_for))
         for (const Field& field : head.fields)
-            if (field.id == FieldId::x_forwarded_for && !field.value.empty()) to << field.value << ", ";
-    to << with.peer << "\r\n";
+            if (field.id == FieldId::x_forwarded_for) add(field.value);
+    add(with.peer);
+    if (before == ", ") to << "\r\n";
 }
 
 // A trusted proxy's word stands; where it gave none, and from anyone else, ours does.

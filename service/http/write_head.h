@@ -16,7 +16,7 @@ struct UpstreamRequest {
     std::string_view
         origin;             // path and query to ask for; `/` is put before it unless it begins so (or is `*`)
     std::string_view host;  // for the Host field
-    std::string_view peer;  // address for X-Forwarded-For
+    std::string_view peer;  // address for X-Forwarded-For; empty: it has none
     std::string_view proto;       // "http" or "https", for X-Forwarded-Proto
     std::string_view request_id;  // for X-Request-Id
     /// The peer is a trusted proxy: X-Forwarded-For is appended to and the other forwarding fields are kept;

@@ -1,45 +1,18 @@
 #include "service/policy/identify.h"
 
 #include <algorithm>
-#include <array>
 
 #include <boost/asio/generic/stream_protocol.hpp>
 #include <netinet/in.h>
 #include <sys/socket.h>
 
+#include "service/http/hop_by_hop.h"
 #include "service/http/text.h"
+#include "service/policy/forwarded.h"
 
 namespace sluice::policy {
 
 namespace {
-
-/// X-Forwarded-For's elements, the last first, over all lines: the nearest hop wrote the last.
-class FromTheRight {
-  public:
-    explicit FromTheRight(const http::Fields& fields) : fields_(fields), line_(fields.end()) {}
-
-    std::optional<std::string_view> next() {
-        while (!more_) {
-            do {
-                if (line_ == fields_.begin()) return std::nullopt;
-                --line_;
-            } while (line_->id != http::FieldId::x_forwarded_for);
-            rest_ = line_->value;
-            more_ = true;
-        }
-        const std::size_t comma = rest_.rfind(',');
-        const std::string_view element = comma == std::string_view::npos ? rest_ : rest_.substr(comma + 1);
-        more_ = comma != std::string_view::npos;
-        rest_ = rest_.substr(0, more_ ? comma : 0);
-        return http::trimmed(element);
-    }
-
-  private:
-    const http::Fields& fields_;
-    const http::Field* line_;
-    std::string_view rest_;
-    bool more_ = false;
-};
 
 /// Nothing, or a colon and the digits of a port.
 bool is_port(std::string_view text) {
@@ -47,8 +20,20 @@ bool is_port(std::string_view text) {
                             std::all_of(text.begin() + 1, text.end(), http::is_digit));
 }
 
-/// An element as proxies write it: IPV4, IPV4:PORT, IPV6, [IPV6] or [IPV6]:PORT.
-bool parse_element(std::string_view element, Address& address) {
+/// The one address that a field of that name gives.
+bool parse_single(const http::Fields& fields, std::string_view name, Address& address) {
+    const http::Field* found = nullptr;
+    for (const http::Field& field : fields) {
+        if (!http::equals_ignoring_case(field.name, name)) continue;
+        if (found) return false;
+        found = &field;
+    }
+    return found && parse_forwarded_address(found->value, address);
+}
+
+}  // namespace
+
+bool parse_forwarded_address(std::string_view element, Address& address) {
     if (element.starts_with('[')) {
         const std::size_t end = std::min(element.find(']'), element.size());
         const std::string_view inside = element.substr(1, end - 1);
@@ -60,8 +45,6 @@ bool parse_element(std::string_view element, Address& address) {
         return limit::parse_address(element, address);
     return is_port(element.substr(colon)) && limit::parse_address(element.substr(0, colon), address);
 }
-
-}  // namespace
 
 Address address_of(const runtime::Endpoint& peer) {
     Address address{};
@@ -79,21 +62,44 @@ bool Networks::contain(const Address& address) const {
     return std::ranges::any_of(blocks_, [&](const config::Cidr& block) { return block.contains(address); });
 }
 
-Client identify(const Networks& trusted, const Address& peer, const http::Fields& fields) {
+Identifier::Identifier(const config::Client& settings)
+    : trusted_(settings.trusted_proxies),
+      trust_unix_(settings.trust_unix),
+      from_(settings.address_from),
+      field_(settings.address_header),
+      own_field_(from_ == config::AddressFrom::header &&
+                         !http::kForwarding.contains(http::identify(settings.address_header))
+                     ? settings.address_header
+                     : "") {}
+
+Client Identifier::identify(const Address& peer, const http::Fields& fields) const {
+    const bool trusted = peer == kNoAddress ? trust_unix_ : !trusted_.empty() && trusted_.contain(peer);
+    if (trusted) return identify_behind(peer, fields);
     Client client{.address = peer};
-    if (trusted.empty() || !trusted.contain(peer)) {
-        client.ignored_fields =
-            fields.has(http::FieldId::x_forwarded_for) || fields.has(http::FieldId::forwarded);
+    client.ignored_fields = fields.has(http::FieldId::x_forwarded_for) ||
+                            fields.has(http::FieldId::forwarded) ||
+                            (from_ == config::AddressFrom::header && fields.find(field_) != nullptr);
+    return client;
+}
+
+Client Identifier::identify_behind(const Address& peer, const http::Fields& fields) const {
+    Client client{.address = peer, .peer_trusted = true};
+    Address hop;
+    if (from_ == config::AddressFrom::header) {
+        if (parse_single(fields, field_, hop)) client.address = hop;
         return client;
     }
-    client.peer_trusted = true;
-    FromTheRight elements(fields);
+    const bool forwarded = from_ == config::AddressFrom::forwarded;
+    const http::FieldId id = forwarded ? http::FieldId::forwarded : http::FieldId::x_forwarded_for;
+    if (!fields.has(id)) return client;
+    ElementsFromTheRight elements(fields, id, forwarded);
     while (const auto element = elements.next()) {
         if (element->empty()) continue;  // RFC 9110 §5.6.1.2: a list may have such
-        Address hop;
-        if (!parse_element(*element, hop)) break;  // garbage: whoever passed it on is the last we know
+        const bool known =
+            forwarded ? parse_forwarded_element(*element, hop) : parse_forwarded_address(*element, hop);
+        if (!known) break;  // whoever passed it on is the last we know
         client.address = hop;
-        if (!trusted.contain(hop)) break;
+        if (!trusts(hop)) break;
     }
     return client;
 }

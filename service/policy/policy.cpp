@@ -111,10 +111,7 @@ std::uint64_t Limit::cost(const http::RequestHead& head) const {
 }
 
 Policy::Policy(const config::Config& config, Ledger& ledger)
-    : trusted_(config.client.trusted_proxies),
-      allowed_(config.allow),
-      denied_(config.deny),
-      response_(config.response) {
+    : identifier_(config.client), allowed_(config.allow), denied_(config.deny), response_(config.response) {
     if (config.limits.size() > kLimitsMax) throw std::length_error("more than 32 limits");
     for (const auto& route : config.routes)
         routes_.push_back({Matcher(route.match), upstream_index(config, route), &route});

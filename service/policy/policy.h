@@ -85,7 +85,7 @@ class Policy {
 
     const std::vector<Route>& routes() const { return routes_; }
     const std::vector<Limit>& limits() const { return limits_; }
-    const Networks& trusted() const { return trusted_; }
+    const Identifier& identifier() const { return identifier_; }
     const Networks& allowed() const { return allowed_; }
     const Networks& denied() const { return denied_; }
     const config::Response& response() const { return response_; }
@@ -93,7 +93,8 @@ class Policy {
   private:
     std::vector<Route> routes_;
     std::vector<Limit> limits_;
-    const Networks trusted_, allowed_, denied_;
+    const Identifier identifier_;
+    const Networks allowed_, denied_;
     const config::Response& response_;
 };
 

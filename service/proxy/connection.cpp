@@ -8,6 +8,7 @@
 #include "runtime/go.h"
 #include "service/http/reply.h"
 #include "service/proxy/exchange.h"
+#include "service/proxy/introduction.h"
 #include "service/proxy/tunnel.h"
 
 namespace sluice::proxy {
@@ -37,9 +38,10 @@ Connection::Connection(Context& context, std::shared_ptr<const Entrances> entran
     : Dormant(&Connection::woken),
       context_(context),
       entrances_(std::move(entrances)),
-      peer_(policy::address_of(peer)),
       stream_(std::move(stream)),
-      entrance_(&entrances_->entries.front()) {
+      peer_(policy::address_of(peer)),
+      entrance_(&entrances_->entries.front()),
+      introduced_(!entrance_->proxy_protocol) {
     context_.registry.add(*this);
     context_.telemetry.counters.connection_accepted();
 }
@@ -67,6 +69,13 @@ static_assert(sizeof(Buffers) + sizeof(Exchange) <= 200 * 1024);
 
 void Connection::serve(runtime::Time first_by) {
     Buffers buffers;
+    if (!introduced_) [[unlikely]] {
+        if (!introduce(buffers.request, first_by)) {
+            delete this;
+            return;
+        }
+        if (buffers.request.empty() && rest(first_by)) return;
+    }
     if (entrances_->acceptor && !stream_.secure()) [[unlikely]] {
         if (!shake_hands(buffers.request.bytes(), first_by)) {
             delete this;
@@ -125,6 +134,31 @@ void Connection::cancel() {
         linger(kLingerBytesMalformed, kLingerMalformed);
     }
     return false;
+}
+
+// Reads the PROXY header that goes before all else, TLS too. False: there is none, and nothing of ours may be
+// sent to whoever does not speak the protocol.
+[[gnu::noinline]] bool Connection::introduce(ReceiveBuffer& buffer, runtime::Time deadline) {
+    stream_.read_deadline(deadline);
+    const auto header = read_introduction(stream_.plain(), buffer);
+    if (!header) {
+        if (header.error().empty()) return false;  // it left
+        if (const auto held_back = context_.not_introduced.permit(runtime::now())) {
+            context_.telemetry.log.warn(
+                "a connection did not begin with a PROXY header as it must here; closed",
+                {{"peer", peer_ == policy::kNoAddress ? "unix:" : limit::to_string(peer_)},
+                 {"listener", entrance_->name},
+                 {"reason", header.error()},
+                 {"setting", "listen[].proxy_protocol"},
+                 {"held_back", *held_back}});
+        }
+        return false;
+    }
+    using From = http::ProxyHeader::Source;
+    if (header->source == From::address) peer_ = header->address;
+    if (header->source == From::unix_socket) peer_ = policy::kNoAddress;
+    introduced_ = true;
+    return true;
 }
 
 // Hands the connection to the netpoller; true: it may be gone already. False: there is something to read.

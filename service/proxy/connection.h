@@ -14,6 +14,7 @@
 
 #include "runtime/netpoller.h"
 #include "service/policy/identify.h"
+#include "service/proxy/buffers.h"
 #include "service/proxy/context.h"
 #include "service/proxy/entrances.h"
 #include "service/tls/stream.h"
@@ -62,6 +63,7 @@ class Connection final : public runtime::Dormant, public Registered {
     static void woken(runtime::Dormant& self, runtime::Wake why);
 
     void serve(runtime::Time first_by);
+    bool introduce(ReceiveBuffer& buffer, runtime::Time deadline);
     bool shake_hands(std::span<const char> early, runtime::Time deadline);
     bool rest(runtime::Time deadline);
     void linger(std::size_t bytes_max, runtime::Duration time_max);
@@ -69,11 +71,12 @@ class Connection final : public runtime::Dormant, public Registered {
     // Fixed.
     Context& context_;
     const std::shared_ptr<const Entrances> entrances_;
-    const policy::Address peer_;
 
     // Of the task that serves, or of nobody while dozing.
     tls::Stream stream_;
+    policy::Address peer_;
     const config::Listen* entrance_;  // one of entrances_; under TLS known behind the handshake
+    bool introduced_;                 // whether the peer is who it will stay: no PROXY header is to come
     std::shared_ptr<const Snapshot> snapshot_;
     std::uint64_t version_ = 0;
     std::uint64_t requests_ = 0;  // that were begun

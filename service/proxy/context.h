@@ -62,6 +62,7 @@ struct Context {
     telemetry::Throttle forwarding_ignored{};  // warnings about fields that were not believed
     telemetry::Throttle bans_made{std::chrono::seconds(1)}, bans_expired{std::chrono::seconds(1)};
     telemetry::Throttle bans_without_room{};
+    telemetry::Throttle not_introduced{};  // about connections without their PROXY header
     std::atomic<bool> draining{false};
 };
 

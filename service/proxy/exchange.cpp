@@ -19,13 +19,16 @@ namespace {
 
 using telemetry::UpstreamFailure;
 
-/// The text of an address.
+/// The text of an address; `unix:` of whoever has none.
 class AddressText {
   public:
-    explicit AddressText(const limit::Address& address) : size_(limit::to_chars(address, room_.data())) {}
+    explicit AddressText(const limit::Address& address) : size_(limit::to_chars(address, room_.data())) {
+        if (address == policy::kNoAddress) size_ = kUnix.copy(room_.data(), kUnix.size());
+    }
     std::string_view view() const { return {room_.data(), size_}; }
 
   private:
+    static constexpr std::string_view kUnix = "unix:";
     std::array<char, 46> room_;
     std::size_t size_;
 };
@@ -73,7 +76,10 @@ After Exchange::run(runtime::Time first_by) {
 
 After Exchange::serve() {
     const policy::Policy& policy = *snapshot_.policy;
-    const policy::Client client = policy::identify(policy.trusted(), client_.peer(), request_.head().fields);
+    const policy::Identifier& identifier = policy.identifier();
+    const policy::Client client = identifier.identify(client_.peer(), request_.head().fields);
+    if (!identifier.own_field().empty()) [[unlikely]]
+        request_.pass_on(identifier.own_field(), client.peer_trusted);
     const AddressText client_text(client.address);
     outcome_.client = client_text.view();
     if (client.ignored_fields) warn_about_ignored_fields();
@@ -126,7 +132,7 @@ After Exchange::forward(const policy::Request& request, const policy::Client& cl
                     {.upstream = upstream,
                      .route = *route.settings,
                      .with = {.origin = stripped(head.origin, route.settings->strip_prefix),
-                              .peer = peer.view(),
+                              .peer = client_.peer() == policy::kNoAddress ? "" : peer.view(),
                               .proto = client_.stream().secure() ? "https" : "http",
                               .request_id = id.text(),
                               .trusted = client.peer_trusted,

@@ -32,6 +32,8 @@ class Incoming {
     /// Whether the head is complete and well-formed. Before, only method_text and target may be looked at.
     bool complete() const { return body_.has_value(); }
     const http::RequestHead& head() const { return head_; }
+    /// Fields::pass_on() of the head.
+    void pass_on(std::string_view name, bool on) { head_.fields.pass_on(name, on); }
 
     tls::Stream& stream() { return stream_; }
     http::BodyReader& body() { return *body_; }

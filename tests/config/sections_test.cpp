@@ -113,6 +113,21 @@ TEST(Client, HasAllSettingsOfTheContract) {
     EXPECT_EQ(client.trusted_proxies[1].to_string(), "::1/128");
     EXPECT_EQ(client.ipv4_prefix, 24U);
     EXPECT_EQ(client.ipv6_prefix, 48U);
+    EXPECT_FALSE(client.trust_unix);
+    const Client local = good(with(R"("client": { "trusted_proxies": [ "unix:", "10.0.0.0/8" ] })")).client;
+    EXPECT_TRUE(local.trust_unix);
+    EXPECT_EQ(local.trusted_proxies.size(), 1U);
+    expect_error(
+        with(R"("client": { "trusted_proxies": [ "unix:", @"unix:/run/x" ] })"), "/client/trusted_proxies/1",
+        R"("unix:/run/x" is not an address block (such as "10.0.0.0/8", "2001:db8::/32" or "192.0.2.7"))");
+    for (const auto& [name, from] : {std::pair{"x-forwarded-FOR", AddressFrom::x_forwarded_for},
+                                     std::pair{"forwarded", AddressFrom::forwarded},
+                                     std::pair{"CF-Connecting-IP", AddressFrom::header}}) {
+        const Client by =
+            good(with(R"("client": { "address_from": ")" + std::string(name) + R"(" })")).client;
+        EXPECT_EQ(by.address_from, from) << name;
+        EXPECT_EQ(by.address_header, name);
+    }
     expect_error(with(R"("client": { "ipv4_prefix": @33 })"), "/client/ipv4_prefix",
                  "33 is not between 1 and 32");
     expect_error(with(R"("client": { "ipv6_prefix": @0 })"), "/client/ipv6_prefix",

@@ -11,14 +11,8 @@ namespace {
 
 TEST(NotBuilt, IsRefusedWhereItStands) {
     const std::tuple<std::string, const char*, const char*> rows[] = {
-        {with(R"("listen": [ { "address": "127.0.0.1:1", "proxy_protocol": @true } ])"),
-         "/listen/0/proxy_protocol", "the PROXY protocol"},
-        {with(R"("listen": { "address": "127.0.0.1:1", "proxy_protocol": @true })"), "/listen/proxy_protocol",
-         "the PROXY protocol"},
         {R"({ "upstream": @"https://app:443" })", "/upstream", "TLS to an upstream"},
         {upstream_with(R"("tls": @{})"), "/upstreams/app/tls", "TLS to an upstream"},
-        {with(R"("client": { "address_from": @"Forwarded" })"), "/client/address_from",
-         "any address_from but X-Forwarded-For"},
         {limit_with(R"("rate": "1/s", "algorithm": @"sliding_window")"), "/limits/0/algorithm",
          "any algorithm but token_bucket"},
         {limit_with(R"("algorithm": @"concurrency", "max": 3)"), "/limits/0/algorithm",

@@ -1,13 +1,21 @@
-// Any X-Forwarded-For lines from a trusted peer, one for each line of the input: the client is the peer, or
-// an address that stands in the lines, and nothing to the right of it is an address that is not trusted. Read
-// from the left here.
+// Who the client is, from any lines of the fields that say it, one for each line of the input; all read from
+// a trusted peer, and none from anyone else.
+//  - X-Forwarded-For: the client is the peer, or an address that stands in the lines, and nothing to the
+//  right of it is
+//    an address that is not trusted. Read from the left here
+//  - Forwarded: the same as a reader from the left finds, wherever that one can read the lines; and whatever
+//  the lines
+//    are, what a proxy appends to them is seen
+//  - any other field: one line, one address, or the peer
 
 #include <cstdint>
 #include <cstdlib>
+#include <optional>
 #include <string>
 #include <string_view>
 #include <vector>
 
+#include "service/http/text.h"
 #include "service/policy/identify.h"
 
 namespace {
@@ -25,7 +33,16 @@ Address address(std::string_view text) {
     return address;
 }
 
-const policy::Networks kTrusted({{address("10.0.0.0"), 96 + 8}, {address("fd00::"), 8}});
+const std::vector<config::Cidr> kBlocks = {{address("10.0.0.0"), 96 + 8}, {address("fd00::"), 8}};
+const policy::Networks kTrusted(kBlocks);
+
+policy::Identifier identifier(config::AddressFrom from, std::string name) {
+    return policy::Identifier(
+        config::Client{.trusted_proxies = kBlocks, .address_from = from, .address_header = std::move(name)});
+}
+const policy::Identifier kByList = identifier(config::AddressFrom::x_forwarded_for, "X-Forwarded-For");
+const policy::Identifier kByForwarded = identifier(config::AddressFrom::forwarded, "Forwarded");
+const policy::Identifier kByHeader = identifier(config::AddressFrom::header, "X-Real-IP");
 
 std::string_view trimmed(std::string_view text) {
     while (!text.empty() && (text.front() == ' ' || text.front() == '\t')) text.remove_prefix(1);
@@ -54,33 +71,147 @@ bool may_be(std::string_view element, const Address& client) {
     return false;
 }
 
-}  // namespace
+using Lines = std::vector<std::string_view>;
 
-extern "C" int LLVMFuzzerTestOneInput(const std::uint8_t* data, std::size_t size) {
-    const std::string input(reinterpret_cast<const char*>(data), size);
+http::Fields fields_of(std::string_view name, const Lines& lines) {
     http::Fields fields;
-    std::vector<std::string_view> elements;
-    for (const std::string_view line : split(input, '\n')) {
-        if (fields.full()) return 0;
-        const std::string_view value = trimmed(line);
-        fields.add({"X-Forwarded-For", value, http::FieldId::x_forwarded_for});
-        for (const std::string_view element : split(value, ',')) elements.push_back(trimmed(element));
-    }
+    for (const std::string_view line : lines) fields.add({name, trimmed(line), http::identify(name)});
+    return fields;
+}
 
-    const Address peer = address("10.1.2.3");
-    const policy::Client client = policy::identify(kTrusted, peer, fields);
+// None of these fields is believed from just anyone, whoever it names.
+Address client_of(const policy::Identifier& by, const Address& peer, const http::Fields& fields) {
+    const Address stranger = address("192.0.2.1");
+    const policy::Client untrusted = by.identify(stranger, fields);
+    require(untrusted.address == stranger && !untrusted.peer_trusted);
+    require(untrusted.ignored_fields == (fields.size() > 0));
+    const policy::Client client = by.identify(peer, fields);
     require(client.peer_trusted && !client.ignored_fields);
-    if (client.address == peer && !may_be(elements.back(), peer)) return 0;
+    return client.address;
+}
 
+void check_list(const Lines& lines, const Address& peer) {
+    Lines elements;
+    for (const std::string_view line : lines)
+        for (const std::string_view element : split(trimmed(line), ',')) elements.push_back(trimmed(element));
+    const Address client = client_of(kByList, peer, fields_of("X-Forwarded-For", lines));
+    if (client == peer && !may_be(elements.back(), peer)) return;
     std::size_t at = elements.size();
-    while (at > 0 && !may_be(elements[at - 1], client.address)) --at;
-    require(at > 0 || client.address == peer);
+    while (at > 0 && !may_be(elements[at - 1], client)) --at;
+    require(at > 0 || client == peer);
     for (std::size_t right = at; right < elements.size(); ++right) {
         Address hop;
         if (limit::parse_address(elements[right], hop)) require(kTrusted.contain(hop));
     }
+}
 
-    const policy::Client untrusted = policy::identify(kTrusted, address("192.0.2.1"), fields);
-    require(untrusted.address == address("192.0.2.1") && untrusted.ignored_fields);
+/// Reads lines of Forwarded from the left, as RFC 7239 writes them.
+class FromTheLeft {
+  public:
+    /// False: this is none, or holds what it does not judge.
+    bool read(std::string_view line) {
+        rest_ = trimmed(line);
+        for (;;) {
+            if (!rest_.empty() && rest_.front() != ',' && !element()) return false;
+            if (rest_.empty()) return true;
+            rest_ = trimmed(rest_.substr(1));
+        }
+    }
+    Address client(const Address& peer) const {
+        Address last = peer;
+        for (auto hop = hops_.rbegin(); hop != hops_.rend() && *hop; ++hop) {
+            last = **hop;
+            if (!kTrusted.contain(last)) break;
+        }
+        return last;
+    }
+
+  private:
+    bool element() {
+        std::vector<std::string> nodes;
+        while (!rest_.empty() && rest_.front() != ',') {
+            if (rest_.front() == ';') {
+                rest_ = trimmed(rest_.substr(1));
+                continue;
+            }
+            std::string name, value;
+            while (!rest_.empty() && http::is_token_char(rest_.front())) name += take();
+            if (name.empty() || rest_.empty() || take() != '=' || !read_value(value)) return false;
+            rest_ = trimmed(rest_);
+            if (!rest_.empty() && rest_.front() != ',' && rest_.front() != ';') return false;
+            if (http::equals_ignoring_case(name, "for")) nodes.push_back(value);
+        }
+        Address hop;
+        hops_.emplace_back();
+        if (nodes.size() != 1) return true;
+        std::string node = nodes[0];
+        const std::size_t hidden = node.rfind(":_");
+        if (hidden != node.npos && hidden + 2 < node.size() &&
+            node.find_first_not_of("ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789._-",
+                                   hidden + 2) == node.npos)
+            node.resize(hidden);
+        if (node.size() < 80 && policy::parse_forwarded_address(node, hop)) hops_.back() = hop;
+        return true;
+    }
+    bool read_value(std::string& value) {
+        if (rest_.empty() || rest_.front() != '"') {
+            while (!rest_.empty() &&
+                   (http::is_token_char(rest_.front()) || std::string_view(":[]").contains(rest_.front())))
+                value += take();
+            return !value.empty();
+        }
+        take();
+        while (!rest_.empty()) {
+            char c = take();
+            if (c == '"') return true;
+            if (c == '\\') {
+                if (rest_.empty()) return false;
+                c = take();
+            }
+            value += c;
+        }
+        return false;
+    }
+    char take() {
+        const char c = rest_.front();
+        rest_.remove_prefix(1);
+        return c;
+    }
+
+    std::string_view rest_;
+    std::vector<std::optional<Address>> hops_;
+};
+
+void check_forwarded(const Lines& lines, const Address& peer) {
+    const Address client = client_of(kByForwarded, peer, fields_of("Forwarded", lines));
+    FromTheLeft reader;
+    bool readable = true;
+    for (const std::string_view line : lines) readable = readable && reader.read(line);
+    if (readable) require(client == reader.client(peer));
+
+    const std::string appended =
+        std::string(trimmed(lines.back())) + ", for=\"[2001:db8::7]:80\";host=\"\\\"\", for=10.9.9.9";
+    Lines longer = lines;
+    longer.back() = appended;
+    require(client_of(kByForwarded, peer, fields_of("Forwarded", longer)) == address("2001:db8::7"));
+}
+
+void check_header(const Lines& lines, const Address& peer) {
+    const Address client = client_of(kByHeader, peer, fields_of("X-Real-IP", lines));
+    require(client == peer || (lines.size() == 1 && may_be(trimmed(lines[0]), client)));
+    Address plain;
+    if (lines.size() == 1 && limit::parse_address(trimmed(lines[0]), plain)) require(client == plain);
+}
+
+}  // namespace
+
+extern "C" int LLVMFuzzerTestOneInput(const std::uint8_t* data, std::size_t size) {
+    const std::string input(reinterpret_cast<const char*>(data), size);
+    const Lines lines = split(input, '\n');
+    if (lines.size() >= http::Fields::kMax) return 0;
+    const Address peer = address("10.1.2.3");
+    check_list(lines, peer);
+    check_forwarded(lines, peer);
+    check_header(lines, peer);
     return 0;
 }

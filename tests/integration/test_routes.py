@@ -9,6 +9,7 @@ import pytest
 from support.client import RawClient, get
 from support.ports import free_port
 from support.upstream import response, serve
+from support.wait import wait_until
 
 OK = response(body=b"ok")
 
@@ -166,6 +167,36 @@ def test_the_client_by_another_field(pair, name, values, key):
     assert proxy.client().get(fields=[(name, value) for value in values] + [("X-Forwarded-For", "6.6.6.6")]).status == 200
     clients = proxy.sluice.admin_json("/stats/clients")["clients"]
     assert [client["key"] for client in clients] == [key]
+
+
+@pytest.mark.parametrize("name", ["Forwarded", "CF-Connecting-IP"])
+def test_the_field_that_names_the_client_goes_on_from_trusted_peers_only(pair, name):
+    value = "for=198.51.100.1" if name == "Forwarded" else "198.51.100.1"
+    proxy = pair(client={"trusted_proxies": ["127.0.0.1"], "address_from": name}, limits=[{"rate": "100/s"}], log={"access": "off"})
+    forged = [(name, value), (name.replace("-", "_"), value), ("Connection", name)] if "-" in name else [(name, value), ("Connection", name)]
+    for source in ("127.0.0.1", "127.0.0.5"):
+        assert proxy.client(source=source).get(fields=forged).status == 200
+    trusted, stranger = proxy.upstream.requests
+    assert trusted.all(name) == [value], "Connection cannot name it away"
+    assert stranger.all(name) == []
+    assert all(each.all("CF_Connecting_IP") == [] for each in (trusted, stranger))
+    assert {client["key"] for client in proxy.sluice.admin_json("/stats/clients")["clients"]} == {"198.51.100.1", "127.0.0.5"}
+    assert "client.trusted_proxies" in proxy.sluice.output, "the warning about the stranger's"
+
+
+@pytest.mark.parametrize("trusted", [[], ["unix:"]], ids=["stranger", "trusted"])
+def test_the_client_behind_a_unix_socket(start_sluice, scripted, tmp_path, trusted):
+    upstream = scripted(serve(OK))
+    sluice = start_sluice({"listen": f"unix:{tmp_path / 'front.sock'}", "upstream": upstream.address, "limits": [{"rate": "1/h", "burst": 1}],
+                           "client": {"trusted_proxies": trusted}})
+    with sluice.client() as client:
+        statuses = [client.get(fields=[("X-Forwarded-For", f"198.51.100.{n}")]).status for n in range(3)]
+    assert statuses == ([200] * 3 if trusted else [200, 429, 429])
+    assert [request.all("X-Forwarded-For") for request in upstream.requests] == ([[f"198.51.100.{n}"] for n in range(3)] if trusted else [[]])
+    shown = "198.51.100.2" if trusted else "unix:"
+    wait_until(lambda: f'"client":"{shown}"' in sluice.output, "its line in the access log")
+    assert ("client.trusted_proxies" in sluice.output) == (not trusted)
+    sluice.stop()
 
 
 def test_answers_pass_unchanged(pair):

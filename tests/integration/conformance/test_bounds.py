@@ -285,12 +285,100 @@ def test_row_067_a_mapped_address_is_the_ipv4_key(pair):
     assert keys_of(proxy) == ["1.2.3.4", "1.2.3.5"]
 
 
+def proxy_v2(command, family, block):
+    return b"\r\n\r\n\x00\r\nQUIT\n" + bytes([command, family]) + len(block).to_bytes(2, "big") + block
+
+
 V2 = b"\r\n\r\n\x00\r\nQUIT\n\x21\x11\x00\x0c\x01\x01\x01\x01\x02\x02\x02\x02\x00\x01\x00\x02"
 
 
 @pytest.mark.parametrize("header", [b"PROXY TCP4 1.1.1.1 2.2.2.2 1 2\r\n", b"PROXY UNKNOWN\r\n", V2], ids=["v1", "v1-unknown", "v2"])
 def test_row_068_proxy_protocol_where_it_is_not_enabled(pair, header):
     pair().refuses(header + get())
+
+
+# Each is followed by a whole valid request.
+PROXY_MALFORMED = [
+    b"proxy TCP4 1.1.1.1 2.2.2.2 1 2\r\n", b"PROXY  TCP4 1.1.1.1 2.2.2.2 1 2\r\n", b"PROXY UDP4 1.1.1.1 2.2.2.2 1 2\r\n", b"PROXY\r\n",
+    b"PROXY UNKNOWNX\r\n", b"PROXY TCP4 1.1.1.1 2.2.2.2 1\r\n", b"PROXY TCP4 1.1.1.1 2.2.2.2 1 2 3\r\n", b"PROXY TCP4 1.1.1.1 2.2.2.2 1 2\r\r\n",
+    b"PROXY TCP4 1.1.1.1 2.2.2.2 01 2\r\n", b"PROXY TCP4 1.1.1.1 2.2.2.2 1 65536\r\n", b"PROXY TCP4 01.1.1.1 2.2.2.2 1 2\r\n",
+    b"PROXY TCP4 256.1.1.1 2.2.2.2 1 2\r\n", b"PROXY TCP4 ::1 ::1 1 2\r\n", b"PROXY TCP6 1.1.1.1 2.2.2.2 1 2\r\n",
+    b"PROXY TCP6 ::1%lo ::1 1 2\r\n", b"PROXY UNKNOWN " + b"x" * 92 + b"\r\n", b"PROXY UNKNOWN \n\r\n", get("/first"), b"\r\n" + get("/first"),
+    b"\x16\x03\x01\x02\x00\x01", b"\x00", proxy_v2(0x31, 0x11, b"x" * 12), proxy_v2(0x22, 0x11, b"x" * 12), proxy_v2(0x21, 0x41, b"x" * 12),
+    proxy_v2(0x21, 0x13, b"x" * 12), proxy_v2(0x21, 0x11, b"x" * 11), proxy_v2(0x21, 0x21, b"x" * 35), proxy_v2(0x21, 0x31, b"x" * 215),
+    proxy_v2(0x21, 0x11, b"x" * 4081), proxy_v2(0x20, 0x00, b"x" * 65535),
+]
+
+
+@pytest.mark.parametrize("header", PROXY_MALFORMED, ids=range(len(PROXY_MALFORMED)))
+@pytest.mark.parametrize("pace", ["at-once", "byte-by-byte"])
+def test_row_068_many_kinds_of_malformed_headers(pair, header, pace):
+    proxy = pair(listen=[{"address": f"127.0.0.1:{free_port()}", "proxy_protocol": True}])
+    client = proxy.client()
+    for piece in [header] if pace == "at-once" else [header[n:n + 1] for n in range(len(header))]:
+        if not client.send_while_open(piece):
+            break
+    client.send_while_open(get("/smuggled"))
+    assert client.ends()[1] == b""
+    assert proxy.sluice.stats()["requests"]["total"] == 0
+    proxy.finish()
+    proxy.upstream.settle()
+    assert proxy.upstream.received == b""
+    assert "listen[].proxy_protocol" in proxy.sluice.output
+
+
+@pytest.mark.parametrize("header,client", [
+    (b"PROXY TCP4 198.51.100.1 10.0.0.1 4711 80\r\n", "198.51.100.1"),
+    (b"PROXY TCP6 2001:db8::1 ::1 4711 80\r\n", "2001:db8::1"),
+    (b"PROXY TCP6 ::ffff:198.51.100.1 ::1 4711 80\r\n", "198.51.100.1"),
+    (b"PROXY UNKNOWN\r\n", "127.0.0.7"),
+    (b"PROXY UNKNOWN ffff::1 ffff::2 1 2\r\n", "127.0.0.7"),
+    (V2, "1.1.1.1"),
+    (proxy_v2(0x21, 0x21, b"\x20\x01\x0d\xb8" + bytes(11) + b"\x01" + bytes(20)), "2001:db8::1"),
+    (proxy_v2(0x21, 0x11, b"\x01\x01\x01\x01\x02\x02\x02\x02\x00\x01\x00\x02" + b"\x04\x01\x00" + bytes(256)), "1.1.1.1"),
+    (proxy_v2(0x21, 0x11, b"\x01\x01\x01\x01\x02\x02\x02\x02\x00\x01\x00\x02" + bytes(4068)), "1.1.1.1"),
+    (proxy_v2(0x20, 0x00, b""), "127.0.0.7"),
+    (proxy_v2(0x20, 0x11, b"\x09" * 12), "127.0.0.7"),
+    (proxy_v2(0x21, 0x00, b"whatever"), "127.0.0.7"),
+    (proxy_v2(0x21, 0x12, b"\x09" * 12), "127.0.0.7"),
+    (proxy_v2(0x21, 0x31, b"/run/x".ljust(216, b"\0")), None),
+], ids=["v1-4", "v1-6", "v1-mapped", "v1-unknown", "v1-unknown-long", "v2-4", "v2-6", "v2-tlv", "v2-longest", "v2-local", "v2-local-address", "v2-unspec",
+        "v2-datagram", "v2-unix"])
+@pytest.mark.parametrize("pace", ["at-once", "byte-by-byte", "apart"])
+def test_row_068_the_header_names_the_peer(pair, header, client, pace):
+    proxy = pair(listen=[{"address": f"127.0.0.1:{free_port()}", "proxy_protocol": True}], limits=[{"rate": "1000/s", "ipv6_prefix": 128}])
+    sender = proxy.client(source="127.0.0.7")
+    step = len(header) if pace != "byte-by-byte" else 1 if len(header) < 1000 else 97
+    for at in range(0, len(header), step):
+        sender.send(header[at:at + step])
+    if pace == "apart":  # it is read, and the connection idles with nothing of it left
+        tasks = proxy.sluice.resting[0]
+        wait_until(lambda: proxy.sluice.stats()["connections"]["open"] == 1, "the connection")
+        wait_until(lambda: proxy.sluice.stats()["runtime"]["tasks"]["live"] <= tasks, "no task for an idle connection")
+    for _ in range(3):
+        assert sender.get(fields=[("X-Forwarded-For", "6.6.6.6")]).status == 200
+    for request in proxy.upstream.wait_for_requests(3):
+        assert request.all("X-Forwarded-For") == ([client] if client else [])
+    assert keys_of(proxy) == [client or "::"]
+
+
+def test_row_068_a_header_that_never_ends_is_cut_off_in_time(pair):
+    proxy = pair(listen=[{"address": f"127.0.0.1:{free_port()}", "proxy_protocol": True}], timeouts={"head": "400ms"})
+    start = time.monotonic()
+    clients = [proxy.client() for _ in range(3)]
+    clients[1].send(b"PROXY TCP4 1.1.1.1 ")
+    clients[2].send(V2[:14])
+    for client in clients:
+        assert client.ends()[1] == b""
+    assert 0.35 < time.monotonic() - start < 3 * PATIENCE
+
+
+def test_row_068_a_second_header_is_refused(pair):
+    proxy = pair(listen=[{"address": f"127.0.0.1:{free_port()}", "proxy_protocol": True}])
+    client = proxy.client()
+    client.send(V2 + b"PROXY TCP4 1.1.1.1 2.2.2.2 1 2\r\n" + get())
+    assert client.read().status == 400
+    client.expect_close()
 
 
 @pytest.mark.parametrize("header", [b"PROXY TCP4 1.1.1.1 2.2.2.2 1 99999\r\n", b"PROXY TCP9 1.1.1.1 2.2.2.2 1 2\r\n",

@@ -35,6 +35,21 @@ TEST(Fields, UnderscoresMakeALookalike) {
             << name;
 }
 
+TEST(Fields, PassOnOverrulesConnectionAndLeavesLookalikesBehind) {
+    Fields fields;
+    for (const char* name : {"CF-Connecting-IP", "cf_connecting_ip", "cf-connecting-ip", "CF-Connecting-IPs"})
+        fields.add({.name = name, .value = "1", .hop = true});
+    const auto hops = [&] {
+        std::string text;
+        for (const Field& field : fields) text += field.hop ? 'x' : '.';
+        return text;
+    };
+    fields.pass_on("cf-Connecting-IP", true);
+    EXPECT_EQ(hops(), ".x.x");
+    fields.pass_on("cf-Connecting-IP", false);
+    EXPECT_EQ(hops(), "xxxx");
+}
+
 TEST(Fields, FindsTheFirstAndCountsAll) {
     Fields fields;
     fields.add({"A", "1"});

@@ -67,6 +67,17 @@ TEST(WriteRequestHead, Row66ATrustedPeersChainIsJoinedInOrder) {
         "Via: 1.1 sluice\r\n\r\n");
 }
 
+TEST(WriteRequestHead, PeerWithoutAnAddressAddsNoneToTheChain) {
+    UpstreamRequest with = trusted();
+    with.peer = "";
+    EXPECT_NE(forwarded("X-Forwarded-For: 6.6.6.6\r\nX-Forwarded-For:\r\nX-Forwarded-For: 7.7.7.7\r\n", with)
+                  .find("\r\nX-Forwarded-For: 6.6.6.6, 7.7.7.7\r\n"),
+              std::string::npos);
+    EXPECT_EQ(forwarded("", with).find("X-Forwarded-For"), std::string::npos);
+    with.trusted = false;
+    EXPECT_EQ(forwarded("X-Forwarded-For: 6.6.6.6\r\n", with).find("X-Forwarded-For"), std::string::npos);
+}
+
 TEST(WriteRequestHead, Row49WhatTheProxyAddsCannotBeNamedAway) {
     const std::string text = request(
         "POST / HTTP/1.1\r\nHost: a\r\nConnection: X-Forwarded-For, Host, Content-Length, Via, X-Request-Id, "
