@@ -6,7 +6,13 @@ namespace sluice::upstream {
 
 namespace {
 
+// 2^64 divided by the golden ratio. Its multiples fall evenly into [0, 2^64): any part of that range gets its
+// share of them, and soon (Weyl's sequence); mixed, they are SplitMix64's random numbers.
 constexpr std::uint64_t kStep = 0x9e3779b97f4a7c15;
+
+std::uint64_t up_to(std::uint64_t bits32, std::int64_t end) {
+    return bits32 * static_cast<std::uint64_t>(end) >> 32;
+}
 
 std::uint64_t hash(std::string_view text) {
     std::uint64_t value = 0xcbf29ce484222325;  // FNV-1a, whose high bits mix() then makes good
@@ -34,15 +40,24 @@ Balancer::Balancer(config::Balance balance, const std::vector<config::Server>& s
 // The second is drawn among the others, so that two different ones are compared.
 Balancer::Two Balancer::draw_two(ServerSet allowed) {
     const std::uint64_t bits = mix(draws_.fetch_add(kStep, std::memory_order_relaxed) + kStep);
-    std::int64_t total = 0;
-    each_of(allowed, [&](std::size_t server) { total += weights_[server]; });
-    const auto up_to = [](std::uint64_t bits32, std::int64_t end) {
-        return bits32 * static_cast<std::uint64_t>(end) >> 32;
-    };
+    const std::int64_t total = total_of(allowed);
     const std::size_t one = drawn(allowed, up_to(bits >> 32, total));
     const ServerSet others = allowed & ~set_of(one);
     if (others == 0) return {one, one};
     return {one, drawn(others, up_to(bits & 0xffffffff, total - weights_[one]))};
+}
+
+// Turns of a fixed order would not do here: the set is another each time, and the neighbour of one that is
+// busy would get its turns too.
+std::size_t Balancer::draw_one(ServerSet allowed) {
+    const std::uint64_t bits = draws_.fetch_add(kStep, std::memory_order_relaxed);
+    return drawn(allowed, up_to(bits >> 32, total_of(allowed)));
+}
+
+std::int64_t Balancer::total_of(ServerSet servers) const {
+    std::int64_t total = 0;
+    each_of(servers, [&](std::size_t server) { total += weights_[server]; });
+    return total;
 }
 
 // The server at a point of the line on which each takes as much room as it weighs.

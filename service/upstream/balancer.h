@@ -32,7 +32,7 @@ class Balancer {
     /// `in_flight(i)` is how many requests server i has; `client` tells clients apart for ip_hash.
     ///
     /// - round_robin: each in turn, smoothly, as often as its weight says.
-    /// - least_requests: the fewest requests for its weight; among equals as round_robin.
+    /// - least_requests: the fewest requests for its weight; equals share evenly, as their weights say.
     /// - random_two: of two drawn at random by weight, the one with fewer requests for its weight.
     /// - ip_hash: always the same for one client, each for a share of the clients as its weight says
     ///   (weighted rendezvous hashing: Thaler and Ravishankar 1998, Schindelhauer and Schomaker 2005). When a
@@ -44,7 +44,7 @@ class Balancer {
     std::size_t pick(ServerSet among, ServerSet allowed, std::uint64_t client, const InFlight& in_flight) {
         switch (balance_) {
             case config::Balance::round_robin: break;
-            case config::Balance::least_requests: return turns_.next(among, least_busy(allowed, in_flight));
+            case config::Balance::least_requests: return draw_one(least_busy(allowed, in_flight));
             case config::Balance::random_two: {
                 const auto [one, other] = draw_two(allowed);
                 return less_busy(other, one, in_flight) ? other : one;
@@ -60,6 +60,8 @@ class Balancer {
         std::size_t other;  // the same if there is but one
     };
     Two draw_two(ServerSet allowed);
+    std::size_t draw_one(ServerSet allowed);
+    std::int64_t total_of(ServerSet servers) const;
     std::size_t drawn(ServerSet from, std::uint64_t at) const;
     std::size_t home_of(std::uint64_t client, ServerSet allowed) const;
 
@@ -94,7 +96,7 @@ class Balancer {
     bool equal_ = true;                 // all weights are
 
     Turns turns_;
-    std::atomic<std::uint64_t> draws_;  // one step of a SplitMix64 each
+    std::atomic<std::uint64_t> draws_;  // a step of kStep for each request
 };
 
 }  // namespace sluice::upstream

@@ -70,11 +70,21 @@ TEST(Balance, LeastRequestsIsTheLeastBusyForItsWeight) {
     EXPECT_EQ(house.pick(0b110), 1U) << "the least busy of those allowed";
 }
 
-TEST(Balance, LeastRequestsOfEqualsIsByTurn) {
+// No window of requests is off by more than a few, as draws of a die would be.
+TEST(Balance, LeastRequestsOfEqualsIsEvenByWeight) {
     House house(Balance::least_requests, {1, 1, 2});
     std::array<int, 3> seen{};
-    for (int i = 0; i < 400; ++i) ++seen[house.pick()];
-    EXPECT_EQ(seen, (std::array{100, 100, 200})) << "nothing is in flight: all are equal";
+    for (int i = 1; i <= 4000; ++i) {
+        ++seen[house.pick()];
+        ASSERT_NEAR(seen[0], i / 4.0, 3);
+        ASSERT_NEAR(seen[1], i / 4.0, 3);
+        ASSERT_NEAR(seen[2], i / 2.0, 3);
+    }
+    house.busy = {1, 0, 0};
+    seen = {};
+    for (int i = 0; i < 300; ++i) ++seen[house.pick()];
+    EXPECT_EQ(seen[0], 0);
+    EXPECT_NEAR(seen[1], 100, 3) << "the neighbour of a busy one does not get its share on top";
 }
 
 // Requests that never end: what is in flight follows the weights to within one.
