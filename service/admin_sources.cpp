@@ -99,6 +99,9 @@ std::vector<admin::UpstreamFigures> upstreams(const proxy::Context& context) {
     const auto snapshot = context.snapshots.current();
     for (const auto& upstream : snapshot->upstreams) {
         admin::UpstreamFigures& figures = all.emplace_back(upstream->name());
+        figures.connections_max = upstream->settings().max_connections;
+        figures.connections_used = static_cast<std::uint64_t>(upstream->line().taken());
+        figures.waiting = static_cast<std::uint64_t>(upstream->line().waiting());
         const auto& settings = upstream->settings().servers;
         for (std::size_t i = 0; i < settings.size(); ++i) {
             admin::ServerFigures& server = figures.servers.emplace_back(figures_of(*upstream->servers()[i]));

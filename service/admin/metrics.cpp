@@ -191,6 +191,15 @@ void write_upstreams(Exposition& out, const Stats& stats) {
          &ServerFigures::connections_open);
     each("sluice_upstream_connections_idle", "gauge", "Connections to the server that wait for a request.",
          &ServerFigures::connections_idle);
+    const auto whole = [&](std::string_view name, std::string_view help, auto member) {
+        out.family(name, "gauge", help);
+        for (const UpstreamFigures& upstream : stats.upstreams)
+            out.sample(upstream.*member, {{"upstream", upstream.name}});
+    };
+    whole("sluice_upstream_connections_used", "Connections of the upstream that requests have.",
+          &UpstreamFigures::connections_used);
+    whole("sluice_upstream_connections_max", "As many as they may have.", &UpstreamFigures::connections_max);
+    whole("sluice_upstream_waiting", "Requests in line for a connection.", &UpstreamFigures::waiting);
     out.family("sluice_upstream_errors_total", "counter", "Requests that an upstream failed, by how.");
     for (std::size_t i = 1; i < stats.totals.upstream_failures.size(); ++i) {
         const auto kind = telemetry::name(static_cast<telemetry::UpstreamFailure>(i));

@@ -66,6 +66,9 @@ struct ServerFigures {
 struct UpstreamFigures {
     std::string name;
     std::vector<ServerFigures> servers;
+    std::uint64_t connections_max = 0;
+    std::uint64_t connections_used = 0;  // by requests, of those
+    std::uint64_t waiting = 0;           // requests in line for one
 };
 
 struct ClientFigures {

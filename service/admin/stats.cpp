@@ -103,7 +103,11 @@ Json upstreams(const Stats& stats) {
                  {"checks", server.checks},
                  {"checks_failed", server.checks_failed}});
         }
-        list.push_back({{"name", upstream.name}, {"servers", std::move(servers)}});
+        list.push_back({{"name", upstream.name},
+                        {"connections_max", upstream.connections_max},
+                        {"connections_used", upstream.connections_used},
+                        {"waiting", upstream.waiting},
+                        {"servers", std::move(servers)}});
     }
     return list;
 }

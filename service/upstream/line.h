@@ -14,6 +14,7 @@
 //   4. Who gives up undoes step 1, under the lock; unless it has been called already, or, as nobody waits by
 //      the count, a call to everyone in the line is on its way: then that must be taken.
 
+#include <algorithm>
 #include <atomic>
 #include <cstdint>
 #include <mutex>
@@ -33,7 +34,7 @@ struct Pointless {
 
 class Line {
   public:
-    explicit Line(std::int64_t places) : places_(places) {}
+    explicit Line(std::int64_t places) : max_(places), places_(places) {}
     Line(const Line&) = delete;
 
     enum class Outcome : std::uint8_t { taken, late, pointless };
@@ -44,6 +45,14 @@ class Line {
     /// become so, or when the task is cancelled.
     Outcome wait(runtime::Time deadline, Pointless pointless);
     void give_back();
+
+    /// For /stats: places that are taken, and how many wait for one.
+    std::int64_t taken() const {
+        return max_ - std::max<std::int64_t>(places_.load(std::memory_order_relaxed), 0);
+    }
+    std::int64_t waiting() const {
+        return std::max<std::int64_t>(-places_.load(std::memory_order_relaxed), 0);
+    }
 
   private:
     struct Place {
@@ -56,6 +65,7 @@ class Line {
     bool leave(Place& place);
     void unlink(Place& place);
 
+    const std::int64_t max_;
     std::atomic<std::int64_t> places_;
 
     std::mutex lock_;  // never held across a park

@@ -106,6 +106,7 @@ class Upstream {
     void sweep(runtime::Time now);
 
     const std::vector<std::shared_ptr<Server>>& servers() const { return servers_; }
+    const Line& line() const { return line_; }
 
   private:
     friend class Lease;

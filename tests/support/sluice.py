@@ -211,13 +211,18 @@ class Sluice:
 
     def _is_resting(self):
         stats = self.stats()
-        idle = sum(server["connections_idle"] for upstream in stats["upstreams"] for server in upstream["servers"])
+        servers = [server for upstream in stats["upstreams"] for server in upstream["servers"]]
+        idle = sum(server["connections_idle"] for server in servers)
         tasks, descriptors = self.resting
         self.last_seen = {"connections": stats["connections"]["open"], "in_flight": stats["requests"]["in_flight"],
                           "tasks": stats["runtime"]["tasks"]["live"], "tasks_at_start": tasks, "idle": idle,
                           "descriptors": self.descriptors(), "descriptors_at_start": descriptors}
+        # Of upstreams: no request at a server, no place taken in the line, no connection open that is not idle.
+        self.last_seen["upstreams"] = (sum(server["in_flight"] for server in servers) +
+                                       sum(upstream["connections_used"] + upstream["waiting"] for upstream in stats["upstreams"]) +
+                                       sum(server["connections_open"] for server in servers) - idle)
         seen = self.last_seen
-        return (seen["connections"] == 0 and seen["in_flight"] == 0 and seen["tasks"] <= tasks and
+        return (seen["connections"] == 0 and seen["in_flight"] == 0 and seen["upstreams"] == 0 and seen["tasks"] <= tasks and
                 seen["descriptors"] - idle <= descriptors)
 
     def _wait_started(self, ready):
