@@ -1,10 +1,12 @@
 #pragma once
 
-// One shard of the table of clients: open addressing with linear probing and no tombstones. Plain data;
-// whoever calls holds its lock. Where an entry belongs grows with its hash, so growing keeps the order and
-// runs through memory once.
+// One shard of the table of clients: open addressing with linear probing and no tombstones. What is probed
+// are tags, a byte for each place, so that a search reads one or two lines of them and hardly ever an entry
+// of another client. Plain data; whoever calls holds its lock. Where an entry belongs grows with its hash, so
+// growing keeps the order and runs through memory once.
 
 #include <array>
+#include <bit>
 #include <cstddef>
 #include <cstdint>
 #include <vector>
@@ -68,16 +70,29 @@ class alignas(64) ClientShard {
     ClientEntry* find(std::uint64_t hash, const ClientKey& key, std::uint8_t limit) {
         if (size_ == 0) return nullptr;
         std::size_t at = home(hash);
-        __builtin_prefetch(places_.begin() + at +
-                           2);  // what is probed next: asked for together with the first
-        for (; places_[at].used(); at = after(at))
-            if (places_[at].is(key, limit)) return &places_[at];
-        return nullptr;
+        // Most are at home or next to it: asked for together with the tags.
+        __builtin_prefetch(places_.begin() + at);
+        __builtin_prefetch(places_.begin() + at + 2);
+        const std::uint64_t tag = tag_of(hash) * kEach;
+        for (;; at = after(at, Pages::kGroup)) {
+            const std::uint64_t group = places_.group(at);
+            const std::uint64_t free = ~group & kHighBits;
+            // Bytes that are the tag, and perhaps others behind one that is; none behind the first free
+            // place.
+            const std::uint64_t other = group ^ tag;
+            std::uint64_t same = (other - kEach) & ~other & kHighBits & (free - 1) & ~free;
+            for (; same != 0; same &= same - 1) {
+                ClientEntry& entry = places_[after(at, static_cast<std::size_t>(std::countr_zero(same)) / 8)];
+                if (entry.is(key, limit)) return &entry;
+            }
+            if (free != 0) return nullptr;
+        }
     }
 
-    /// Adds what is not there; grows when less than a ninth of the places would stay free. nullptr: it is
-    /// full, and there is no memory.
-    ClientEntry* insert(std::uint64_t hash, const ClientEntry& entry, const HashSecret& secret);
+    /// Adds what is not there; grows when less than a tenth of the places would stay free. `expected`: how
+    /// many it holds when the table is full. nullptr: it is full, and there is no memory.
+    ClientEntry* insert(std::uint64_t hash, const ClientEntry& entry, const HashSecret& secret,
+                        std::size_t expected);
 
     /// Removes an entry. What was behind it may move to its place.
     void remove(ClientEntry* entry, const HashSecret& secret);
@@ -98,16 +113,32 @@ class alignas(64) ClientShard {
     void copy_to(std::vector<ClientEntry>& copy) const;
 
   private:
+    using Pages = EntryPages<ClientEntry>;
+    static constexpr std::uint64_t kEach = 0x0101010101010101;
+    static constexpr std::uint64_t kHighBits = 0x8080808080808080;
+
+    /// Seven bits of the hash that tell neither the shard nor the place, and one that tells the place is
+    /// used.
+    static std::uint8_t tag_of(std::uint64_t hash) { return static_cast<std::uint8_t>(hash >> 32 | 0x80); }
     std::size_t home(std::uint64_t hash) const {
         return static_cast<std::size_t>((hash & 0xffffffff) * places_.size() >> 32);
     }
-    std::size_t after(std::size_t place) const { return place + 1 == places_.size() ? 0 : place + 1; }
+    /// REQUIRES: by <= kGroup.
+    std::size_t after(std::size_t place, std::size_t by = 1) const {
+        return place + by < places_.size() ? place + by : place + by - places_.size();
+    }
+    std::size_t free_place(std::size_t at) const;
+    void put(std::size_t place, const ClientEntry& entry, std::uint8_t tag) {
+        places_[place] = entry;
+        places_.set_tag(place, tag);
+    }
+    std::size_t next_size(std::size_t expected, std::uint64_t hash) const;
     bool resize(std::size_t pages, const HashSecret& secret);
 
     std::uint32_t size_ = 0;
     std::uint32_t hand_ = 0;
     std::uint64_t uses_ = 0;
-    EntryPages<ClientEntry> places_;
+    Pages places_;
 };
 
 }  // namespace sluice::limit

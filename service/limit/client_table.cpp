@@ -193,7 +193,7 @@ ClientEntry* ClientTable::claim(ClientShard& shard, std::uint64_t where, const C
     ClientEntry fresh{.key = key};
     fresh.last_seen = entry_seconds(now) & 0xffffff;
     fresh.limit_and_one = (limit + 1U) & 0xff;
-    ClientEntry* entry = shard.insert(where, fresh, secret_);
+    ClientEntry* entry = shard.insert(where, fresh, secret_, (max_.load(kRelaxed) >> shard_bits_) + 1);
     if (!entry) {
         size_.fetch_sub(1, kRelaxed);
         return nullptr;

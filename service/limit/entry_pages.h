@@ -4,7 +4,10 @@
 // shard outgrows them. A heap would keep the outgrown ones: their sizes fit nobody else, and a million
 // clients cost 57 bytes each.
 
+#include <bit>
 #include <cstddef>
+#include <cstdint>
+#include <cstring>
 #include <type_traits>
 #include <utility>
 
@@ -12,13 +15,16 @@
 
 namespace sluice::limit {
 
-/// An array of T whose zero bytes are a value. Moves, does not copy.
+/// An array of T whose zero bytes are a value, and behind it a byte for each place: its tag, 0 where the
+/// place is free. Tags are looked at eight at a time, from any place; behind the last come the first ones
+/// again. Moves, does not copy.
 template <class T>
 class EntryPages {
     static_assert(std::is_trivially_copyable_v<T> && std::is_trivially_destructible_v<T>);
 
   public:
     static constexpr std::size_t kPage = 4096;
+    static constexpr std::size_t kGroup = 8;
 
     EntryPages() = default;
     EntryPages(EntryPages&& other) noexcept { swap(other); }
@@ -27,7 +33,7 @@ class EntryPages {
         return *this;
     }
     ~EntryPages() {
-        if (begin_) ::munmap(begin_, pages_ * kPage);
+        if (begin_) ::munmap(begin_, pages() * kPage);
     }
 
     /// Empty when the kernel has no memory.
@@ -38,27 +44,46 @@ class EntryPages {
                               MAP_PRIVATE | MAP_ANONYMOUS | MAP_POPULATE, -1, 0);
         if (memory == MAP_FAILED) return made;
         made.begin_ = static_cast<T*>(memory);
-        made.pages_ = pages;
+        made.size_ = places(pages);
         return made;
     }
 
-    std::size_t pages() const { return pages_; }
-    std::size_t size() const { return pages_ * kPage / sizeof(T); }
+    static constexpr std::size_t places(std::size_t pages) {
+        return pages == 0 ? 0 : (pages * kPage - kGroup) / (sizeof(T) + 1);
+    }
+
+    std::size_t pages() const { return (size_ * (sizeof(T) + 1) + kPage - 1) / kPage; }
+    std::size_t size() const { return size_; }
     T* begin() { return begin_; }
-    T* end() { return begin_ + size(); }
+    T* end() { return begin_ + size_; }
     const T* begin() const { return begin_; }
-    const T* end() const { return begin_ + size(); }
+    const T* end() const { return begin_ + size_; }
     T& operator[](std::size_t i) { return begin_[i]; }
     const T& operator[](std::size_t i) const { return begin_[i]; }
 
+    std::uint8_t tag(std::size_t place) const { return tags()[place]; }
+    void set_tag(std::size_t place, std::uint8_t tag) {
+        tags()[place] = tag;
+        if (place < kGroup) tags()[size_ + place] = tag;
+    }
+    /// The tags of eight places from this one on, the first in the lowest byte.
+    std::uint64_t group(std::size_t place) const {
+        std::uint64_t group;
+        std::memcpy(&group, tags() + place, sizeof group);
+        return std::endian::native == std::endian::little ? group : __builtin_bswap64(group);
+    }
+
     void swap(EntryPages& other) {
         std::swap(begin_, other.begin_);
-        std::swap(pages_, other.pages_);
+        std::swap(size_, other.size_);
     }
 
   private:
+    std::uint8_t* tags() { return reinterpret_cast<std::uint8_t*>(begin_ + size_); }
+    const std::uint8_t* tags() const { return reinterpret_cast<const std::uint8_t*>(begin_ + size_); }
+
     T* begin_ = nullptr;
-    std::size_t pages_ = 0;
+    std::size_t size_ = 0;
 };
 
 }  // namespace sluice::limit

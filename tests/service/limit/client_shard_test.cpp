@@ -1,0 +1,49 @@
+#include "service/limit/client_shard.h"
+
+#include <random>
+#include <set>
+
+#include <gtest/gtest.h>
+
+#include "tests/service/limit/clients.h"
+
+namespace sluice::limit {
+namespace {
+
+using namespace test;
+
+// Few places and much coming and going: runs that wrap around the end, tags that meet, gaps that close.
+TEST(ClientShard, AgreesWithASetWhateverComesAndGoes) {
+    for (std::uint64_t seed = 1; seed <= 20; ++seed) {
+        const HashSecret secret{seed, ~seed};
+        std::mt19937_64 random(seed);
+        ClientShard shard;
+        std::set<std::uint32_t> model;
+        const std::uint32_t most = 80 + static_cast<std::uint32_t>(random() % 400);
+        const auto hash = [&](std::uint32_t n) {
+            return siphash_1_3(secret, client(n).high(), client(n).low(), 7);
+        };
+        const auto find = [&](std::uint32_t n) { return shard.find(hash(n), client(n), 7); };
+        for (int i = 0; i < 20'000; ++i) {
+            const auto n = static_cast<std::uint32_t>(random() % (2 * most));
+            ASSERT_EQ(find(n) != nullptr, model.contains(n)) << "seed " << seed << ", step " << i;
+            if (model.contains(n) && random() % 2 == 0) {
+                shard.remove(find(n), secret);
+                model.erase(n);
+            } else if (!model.contains(n) && model.size() < most) {
+                ClientEntry entry{.key = client(n), .tat = n};
+                entry.limit_and_one = 8;
+                ASSERT_EQ(shard.insert(hash(n), entry, secret, most)->tat, n);
+                model.insert(n);
+            }
+            if (i % 3000 == 0) shard.shrink(secret);
+            if (i % 500 != 0) continue;
+            ASSERT_EQ(shard.size(), model.size());
+            for (const std::uint32_t each : model) ASSERT_EQ(find(each)->tat, each);
+            EXPECT_LE(shard.size(), shard.places() * 9 / 10);
+        }
+    }
+}
+
+}  // namespace
+}  // namespace sluice::limit
