@@ -384,8 +384,17 @@ int serve(const std::string& config_path) {
         {.workers = config->runtime.workers, .stack = static_cast<std::size_t>(config->runtime.stack)});
     int code = kFailed;
     scheduler.run([&] {
-        App app(scheduler, signals, config_path, std::move(environment), std::move(*config));
-        code = app.run();
+        {
+            App app(scheduler, signals, config_path, std::move(environment), std::move(*config));
+            code = app.run();
+        }
+        // What is left then is a call that nobody can end: getaddrinfo(), asked for a name while no server of
+        // names answers.
+        const runtime::Time deadline = runtime::now() + kCancelled;
+        while (runtime::counters(scheduler).live > 1) {
+            if (runtime::now() > deadline) std::_Exit(code);
+            runtime::this_task::sleep_for(kDrainStep);
+        }
     });
     return code;
 }

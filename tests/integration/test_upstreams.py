@@ -10,7 +10,9 @@ import time
 import pytest
 
 from support.client import expect_problem, get
+from support.names import Names
 from support.ports import free_port
+from support.sluice import SANITIZER_MEMORY
 from support.upstream import Refusing, ScriptedUpstream, response
 from support.wait import PATIENCE, wait_until
 from support.wire import Ended
@@ -66,8 +68,8 @@ def house(start_sluice):
         return {"upstreams": {"app": {"servers": listed, **options}}, "routes": [{"upstream": "app"}], "log": {"access": "off"},
                 **(top or {})}
 
-    def start(servers, **options):
-        sluice = start_sluice(config(servers, **options))
+    def start(servers, environment=None, **options):
+        sluice = start_sluice(config(servers, **options), environment=environment)
         sluice.config_of = config
         started.append(sluice)
         return sluice
@@ -632,6 +634,59 @@ def test_a_name_that_does_not_resolve_is_502_and_told(house):
         expect_problem(client.get(), 502)
     line = wait_until(lambda: log_lines(sluice, "cannot be looked up"), "a line in the log")[0]
     assert line["server"] == "nowhere.invalid:80" and line["reason"]
+
+
+@pytest.fixture
+def hosts(tmp_path):
+    if SANITIZER_MEMORY != 1:
+        pytest.skip("a sanitizer's runtime must be loaded first")
+    return Names(tmp_path)
+
+
+def test_all_addresses_of_a_name_are_used_in_turn(house, closing, hosts):
+    one = closing(App("a", host="127.0.0.2"))
+    two = closing(App("b", host="127.0.0.3", port=one.port))
+    hosts.stand_for(app=["127.0.0.2", "127.0.0.3"])
+    sluice = house([f"app:{one.port}"], environment=hosts.environment, max_idle=0)  # a connection for each request
+    with sluice.client() as client:
+        assert names(client, 8) == "abababab"
+    assert server(sluice, f"app:{one.port}")["requests"] == 8
+    assert {request.one("Host") for request in one.requests} == {"a.example"}
+    assert two.served["/"] == 4
+
+
+def test_a_name_that_moves_is_followed_without_a_failure(house, closing, hosts):
+    one = closing(App("a", host="127.0.0.2"))
+    closing(App("b", host="127.0.0.3", port=one.port))
+    name = f"app:{one.port}"
+    hosts.stand_for(app=["127.0.0.2"])
+    sluice = house([name], environment=hosts.environment)
+    with sluice.client() as client:
+        assert names(client, 5) == "aaaaa"
+        # The name stops resolving: the last address holds, and that is told.
+        hosts.stand_for()
+        one.stop()
+        expect_problem(client.get(), 502)
+        line = wait_until(lambda: log_lines(sluice, "cannot be looked up"), "it is told")[0]
+        assert line["server"] == name and line["upstream"] == "app"
+        # It stands for another address: within a second or two that is known, since no address took a connection.
+        hosts.stand_for(app=["127.0.0.3"])
+        wait_until(lambda: log_lines(sluice, "stands for other addresses"), "it has moved", 5)
+        assert len(log_lines(sluice, "can be looked up again")) == 1
+        assert names(client, 5) == "bbbbb"
+
+
+def test_a_resolver_that_hangs_holds_up_neither_requests_nor_the_end(house, apps, hosts):
+    a, = apps(1)
+    hosts.stand_for(app=["hangs"])
+    sluice = house(["app:1", a], environment=hosts.environment, connect_timeout="200ms")
+    with sluice.client() as client:
+        assert names(client, 4) == "aaaa"
+        status = sluice.client().get("/").status
+        assert status == 200
+    start = time.monotonic()
+    sluice.stop()
+    assert time.monotonic() - start < 5 * PATIENCE
 
 
 # Reload

@@ -168,7 +168,7 @@ class Connection:
 class ScriptedUpstream:
     """Listens on a port of its own (or on a Unix socket) and runs `script` for each connection."""
 
-    def __init__(self, script=None, unix=None, host="127.0.0.1"):
+    def __init__(self, script=None, unix=None, host="127.0.0.1", port=0):
         self.script = script or serve(response(body=b"ok"))
         self.connections = []
         self.violations = []
@@ -180,7 +180,7 @@ class ScriptedUpstream:
             self._listener = socket.socket(socket.AF_UNIX)
             self._listener.bind(unix)
         else:
-            self._listener = socket.create_server((host, 0), backlog=1024)
+            self._listener = socket.create_server((host, port), backlog=1024)
         self._listener.listen(1024)
         self._unix = unix
         self._accepting = threading.Thread(target=self._accept, daemon=True)
@@ -193,6 +193,10 @@ class ScriptedUpstream:
             return f"unix:{self._unix}"
         host, port = self._listener.getsockname()
         return f"{host}:{port}"
+
+    @property
+    def port(self):
+        return self._listener.getsockname()[1]
 
     @property
     def requests(self):
