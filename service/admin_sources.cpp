@@ -65,6 +65,14 @@ admin::JanitorFigures janitor(const limit::Janitor& janitor) {
             .next_in = std::max(stats.next - runtime::now(), runtime::Duration::zero())};
 }
 
+admin::OverloadFigures overload(const proxy::OverloadGuard& guard) {
+    const proxy::OverloadGuard::Figures figures = guard.figures();
+    return {.overloaded = figures.overloaded,
+            .times = figures.times,
+            .used_bytes = figures.use.used,
+            .limit_bytes = figures.use.limit};
+}
+
 admin::ServerFigures figures_of(const upstream::Server& server) {
     constexpr auto kRelaxed = std::memory_order_relaxed;
     const auto at_least_0 = [](std::int64_t n) {
@@ -85,10 +93,11 @@ admin::ServerFigures figures_of(const upstream::Server& server) {
                                                         : std::nullopt};
 }
 
-// Neither draining nor without an upstream that has a server in service. A service that only responds itself
-// needs none.
+// Neither draining, nor short of memory, nor without an upstream that has a server in service. A service that
+// only responds itself needs none.
 bool ready(const Observed& service) {
     if (!service.ready.load(std::memory_order_acquire)) return false;
+    if (service.context.overloaded.load(std::memory_order_relaxed)) return false;
     const auto& upstreams = service.context.snapshots.current()->upstreams;
     const auto serves = [now = runtime::now()](const auto& upstream) { return upstream->in_service(now); };
     return upstreams.empty() || std::ranges::any_of(upstreams, serves);
@@ -231,6 +240,7 @@ admin::Sources admin_sources(const Observed& service, std::function<std::vector<
             .ready = [service] { return ready(service); },
             .uptime = [service] { return runtime::now() - service.started; },
             .totals = [service] { return service.context.telemetry.counters.totals(); },
+            .overload = [service] { return overload(service.guard); },
             .access_log = [service]() -> admin::AccessLogFigures {
                 const telemetry::AccessLog& log = service.context.telemetry.access;
                 return {.lines = log.lines(), .dropped = log.dropped()};

@@ -10,6 +10,7 @@
 #include "service/admin/sources.h"
 #include "service/limit/janitor.h"
 #include "service/proxy/context.h"
+#include "service/proxy/overload_guard.h"
 
 namespace sluice {
 
@@ -18,6 +19,7 @@ struct Observed {
     runtime::Scheduler& scheduler;
     proxy::Context& context;
     const limit::Janitor& janitor;
+    const proxy::OverloadGuard& guard;
     runtime::Time started;
     const std::atomic<bool>& ready;
 };

@@ -123,6 +123,8 @@ class App {
     proxy::Context context_;
     limit::Janitor janitor_;
     upstream::Upkeep upkeep_;
+    const proxy::CgroupMemory memory_;
+    proxy::OverloadGuard guard_;
     Front front_;
 
     std::atomic<bool> ready_{false};
@@ -152,9 +154,10 @@ App::App(runtime::Scheduler& scheduler, runtime::SignalSet& signals, std::string
                .registry = registry_},
       janitor_(loader_.clients(), janitor_settings(snapshots_.current()->config.clients)),
       upkeep_(telemetry_.log),
+      guard_(context_.overloaded, telemetry_.log, memory_),
       front_(context_),
-      sources_(
-          admin_sources({scheduler_, context_, janitor_, started_, ready_}, [this] { return reload(); })) {}
+      sources_(admin_sources({scheduler_, context_, janitor_, guard_, started_, ready_},
+                             [this] { return reload(); })) {}
 
 int App::run() {
     if (const auto problem = open()) {
@@ -207,6 +210,7 @@ void App::start_background() {
     background([this] { telemetry_.access.run(); });
     background([this] { janitor_.run(); });
     upkeep_.follow(snapshots_.current()->upstreams);
+    background([this] { guard_.run(); });
     background([this] {
         while (!stop_sweeping_.try_acquire_until(runtime::now() + kSweepPools)) {
             for (const auto& upstream : snapshots_.current()->upstreams) upstream->sweep(runtime::now());
@@ -239,6 +243,7 @@ void App::expire_bans() {
 void App::stop_background() {
     janitor_.stop();
     upkeep_.stop();
+    guard_.stop();
     stop_sweeping_.release();
     if (watch_) watch_->cancel();
     if (admin_) admin_->close();

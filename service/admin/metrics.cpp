@@ -92,7 +92,18 @@ void write_service(Exposition& out, const Stats& stats) {
     out.family("sluice_build_info", "gauge", "The version that runs; always 1.");
     out.sample(1, {{"version", stats.version}, {"commit", stats.commit}});
     out.only("sluice_ready", "gauge",
-             "Whether it takes requests: neither draining nor without a healthy upstream.", stats.ready);
+             "Whether it takes requests: neither draining nor short of memory nor without a "
+             "healthy upstream.",
+             stats.ready);
+    out.only("sluice_overloaded", "gauge", "Whether new requests are told 503 because memory is short.",
+             stats.overload.overloaded);
+    out.only("sluice_requests_shed_total", "counter", "Requests that were.", stats.totals.shed);
+    if (stats.overload.limit_bytes > 0) {
+        out.only("sluice_memory_used_bytes", "gauge",
+                 "Memory of the container, inactive file cache excluded.", stats.overload.used_bytes);
+        out.only("sluice_memory_limit_bytes", "gauge", "What the container may use.",
+                 stats.overload.limit_bytes);
+    }
     out.only("sluice_uptime_seconds", "gauge", "Since the start.", seconds(stats.uptime));
     const auto& totals = stats.totals;
     out.only("sluice_connections_open", "gauge", "Client connections that are open.",

@@ -119,6 +119,14 @@ struct NotDone {
     std::string why;
 };
 
+/// Of the container's memory, when it has a limit.
+struct OverloadFigures {
+    bool overloaded = false;  // new requests are told 503
+    std::uint64_t times = 0;  // that it became so
+    std::uint64_t used_bytes = 0;
+    std::uint64_t limit_bytes = 0;  // 0: none
+};
+
 struct AccessLogFigures {
     std::uint64_t lines = 0;
     std::uint64_t dropped = 0;
@@ -132,9 +140,10 @@ struct Sources {
     std::string commit;
 
     // Figures.
-    std::function<bool()> ready;  // neither draining nor without a healthy upstream
+    std::function<bool()> ready;  // neither draining, nor short of memory, nor without a healthy upstream
     std::function<runtime::Duration()> uptime;
     std::function<telemetry::Totals()> totals;
+    std::function<OverloadFigures()> overload;
     std::function<AccessLogFigures()> access_log;
     std::function<std::vector<LimitFigures>()> limits;
     std::function<ClientTableFigures()> client_table;

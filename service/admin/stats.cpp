@@ -31,6 +31,7 @@ Json requests(const telemetry::Totals& totals) {
             {"banned", totals.verdicts(Verdict::banned)},
             {"undecided", totals.verdicts(Verdict::none)},
             {"client_aborted", totals.client_aborted},
+            {"shed", totals.shed},
             {"bytes_in", totals.bytes_in},
             {"bytes_out", totals.bytes_out},
             {"by_status", std::move(by_status)}};
@@ -146,6 +147,14 @@ Json process(const ProcessFigures& process) {
             {"max_fds", process.max_fds}};
 }
 
+// A container's memory; without a limit there is nothing to tell.
+Json memory(const OverloadFigures& overload) {
+    if (overload.limit_bytes == 0) return nullptr;
+    return {{"used_bytes", overload.used_bytes},
+            {"limit_bytes", overload.limit_bytes},
+            {"overloads", overload.times}};
+}
+
 template <class Source>
 auto ask(const Source& source) {
     return source ? source() : decltype(source()){};
@@ -159,6 +168,7 @@ Stats collect(const Sources& sources) {
             .ready = ask(sources.ready),
             .uptime = ask(sources.uptime),
             .totals = ask(sources.totals),
+            .overload = ask(sources.overload),
             .access_log = ask(sources.access_log),
             .limits = ask(sources.limits),
             .clients = ask(sources.client_table),
@@ -176,6 +186,7 @@ Json json_of(const Stats& stats) {
         {"version", stats.version},
         {"uptime_seconds", seconds(stats.uptime)},
         {"ready", stats.ready},
+        {"overloaded", stats.overload.overloaded},
         {"connections",
          {{"open", totals.connections_open()},
           {"accepted", totals.connections_accepted},
@@ -199,6 +210,7 @@ Json json_of(const Stats& stats) {
         {"runtime", runtime_part(stats.runtime)},
         {"access_log", {{"lines", stats.access_log.lines}, {"dropped", stats.access_log.dropped}}},
         {"process", process(stats.process)},
+        {"memory", memory(stats.overload)},
     };
 }
 

@@ -16,6 +16,7 @@ struct Stats {
     bool ready = false;
     runtime::Duration uptime{};
     telemetry::Totals totals;
+    OverloadFigures overload;
     AccessLogFigures access_log;
     std::vector<LimitFigures> limits;
     ClientTableFigures clients;

@@ -41,6 +41,16 @@ inline constexpr std::string_view kOverloaded =
     "\r\n"
     R"({"type":"about:blank","title":"Service Unavailable","status":503,"detail":"too many connections"})";
 
+/// The same while memory is short.
+inline constexpr std::string_view kLowOnMemory =
+    "HTTP/1.1 503 Service Unavailable\r\n"
+    "Content-Type: application/problem+json\r\n"
+    "Content-Length: 90\r\n"
+    "Retry-After: 1\r\n"
+    "Connection: close\r\n"
+    "\r\n"
+    R"({"type":"about:blank","title":"Service Unavailable","status":503,"detail":"low on memory"})";
+
 /// All there is to say to a client that speaks HTTP in the clear to a port for TLS, complete: 400, and close.
 inline constexpr std::string_view kPlainHttp =
     "HTTP/1.1 400 Bad Request\r\n"

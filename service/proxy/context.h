@@ -64,6 +64,7 @@ struct Context {
     telemetry::Throttle bans_without_room{};
     telemetry::Throttle not_introduced{};  // about connections without their PROXY header
     std::atomic<bool> draining{false};
+    std::atomic<bool> overloaded{false};  // by the OverloadGuard: nothing new is taken
 };
 
 }  // namespace sluice::proxy

@@ -71,7 +71,16 @@ After Exchange::run(runtime::Time first_by) {
     const auto read = request_.read(snapshot_.config, first_by);
     if (!request_.begun()) return After::close;
     context_.telemetry.counters.request_started();
-    return read ? serve() : refuse(read.error());
+    if (!read) return refuse(read.error());
+    if (context_.overloaded.load(std::memory_order_relaxed)) [[unlikely]]
+        return shed();
+    return serve();
+}
+
+// Before anything is decided, so that it spends nothing. The connection goes too: its memory is needed.
+[[gnu::noinline]] After Exchange::shed() {
+    context_.telemetry.counters.request_shed();
+    return refuse({Stage::decide, Source::ourselves, 503, false, "low on memory"});
 }
 
 After Exchange::serve() {

@@ -42,6 +42,7 @@ class Exchange {
 
   private:
     After serve();
+    After shed();
     After forward(const policy::Request& request, const policy::Client& client, const policy::Route& route,
                   const policy::Verdict& verdict);
     After open_tunnel(Forward& forward, const policy::Route& route);

@@ -15,11 +15,14 @@ void Listener::run() {
     while (auto stream = socket_.accept(peer)) {
         const auto snapshot = context_.snapshots.current();
         auto entrances = this->entrances();
-        if (context_.registry.admit(snapshot->config.max.connections)) {
+        const bool secure = entrances->acceptor != nullptr;
+        if (context_.overloaded.load(std::memory_order_relaxed)) [[unlikely]] {
+            turn_away(std::move(*stream), secure, http::kLowOnMemory);
+        } else if (context_.registry.admit(snapshot->config.max.connections)) {
             Connection::start(context_, std::move(entrances), std::move(*stream), peer,
                               snapshot->config.timeouts.head);
         } else {
-            turn_away(std::move(*stream), entrances->acceptor != nullptr);
+            turn_away(std::move(*stream), secure, http::kOverloaded);
         }
     }
 }
@@ -27,12 +30,12 @@ void Listener::run() {
 // One write into an empty send buffer, which cannot park, and no read: under a flood of connections this is
 // all that each may cost. A client that had sent its request already may see a reset instead of the 503; one
 // that is to be told under TLS sees nothing else.
-void Listener::turn_away(runtime::TcpStream stream, bool secure) {
+void Listener::turn_away(runtime::TcpStream stream, bool secure, std::string_view answer) {
     context_.telemetry.counters.connection_refused();
     if (secure) return stream.reset();
     runtime::error_code ignored;
     stream.write_deadline(runtime::Time::min());
-    stream.write_some(boost::asio::buffer(http::kOverloaded), ignored);
+    stream.write_some(boost::asio::buffer(answer), ignored);
     stream.shutdown_send(ignored);
 }
 

@@ -4,6 +4,7 @@
 
 #include <memory>
 #include <mutex>
+#include <string_view>
 #include <utility>
 
 #include "runtime/tcp.h"
@@ -18,7 +19,8 @@ class Listener {
     Listener(Context& context, std::shared_ptr<const Entrances> entrances, runtime::TcpListener socket)
         : context_(context), socket_(std::move(socket)), entrances_(std::move(entrances)) {}
 
-    /// The body of the listener's task: accepts until close(), and turns away what is beyond max.connections.
+    /// The body of the listener's task: accepts until close(), and turns away what is beyond max.connections
+    /// or comes while memory is short.
     void run();
     /// Any thread. run() returns once it has taken what the kernel had accepted by then.
     void close() { socket_.close(); }
@@ -36,7 +38,7 @@ class Listener {
     const runtime::Endpoint& local() const { return socket_.local(); }
 
   private:
-    void turn_away(runtime::TcpStream stream, bool secure);
+    void turn_away(runtime::TcpStream stream, bool secure, std::string_view answer);
 
     Context& context_;
     runtime::TcpListener socket_;

@@ -32,6 +32,10 @@ void Counters::request_started() noexcept {
     shards_.update([](Shard& shard, Adder add) { add(shard.started); });
 }
 
+void Counters::request_shed() noexcept {
+    shards_.update([](Shard& shard, Adder add) { add(shard.shed); });
+}
+
 void Counters::account(const RequestOutcome& outcome) noexcept {
     shards_.update([&](Shard& shard, Adder add) {
         add(shard.finished);
@@ -67,6 +71,7 @@ Totals Counters::totals() const {
         totals.delayed += shard.delayed.get();
         totals.shadow_limited += shard.shadow_limited.get();
         totals.client_aborted += shard.client_aborted.get();
+        totals.shed += shard.shed.get();
         totals.bytes_in += shard.bytes_in.get();
         totals.bytes_out += shard.bytes_out.get();
         totals.retries += shard.retries.get();

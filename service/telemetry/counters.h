@@ -27,6 +27,7 @@ struct Totals {
     std::uint64_t delayed = 0;
     std::uint64_t shadow_limited = 0;
     std::uint64_t client_aborted = 0;
+    std::uint64_t shed = 0;                            // told 503 while memory was short
     std::array<std::uint64_t, kStatuses> by_status{};  // index: status - kStatusMin
 
     std::uint64_t bytes_in = 0;
@@ -69,6 +70,8 @@ class Counters {
 
     /// The first byte of a request has come: from here on it is in flight, until account().
     void request_started() noexcept;
+    /// One that is told 503, undecided, because memory is short.
+    void request_shed() noexcept;
     /// The end of a request. REQUIRES: one request_started() for each.
     void account(const RequestOutcome& outcome) noexcept;
 
@@ -78,7 +81,7 @@ class Counters {
   private:
     struct Shard {
         Cell accepted, closed, refused, tunnels, tunnels_closed;
-        Cell started, finished, delayed, shadow_limited, client_aborted;
+        Cell started, finished, delayed, shadow_limited, client_aborted, shed;
         Cell bytes_in, bytes_out, retries;
         std::array<Cell, kVerdicts> verdict;
         std::array<Cell, kUpstreamFailures> failure;

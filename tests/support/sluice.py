@@ -39,7 +39,7 @@ class Sluice:
     """One `sluice run`. `config` is the configuration as a dict; listener and admin get free ports where it names
     none. A context manager and the start_sluice fixture both end it."""
 
-    def __init__(self, config, directory, environment=None, limit_files=None, ready=True):
+    def __init__(self, config, directory, environment=None, limit_files=None, ready=True, cgroup=None):
         directory = pathlib.Path(directory)
         self.file = directory / "sluice.json"
         self.config = dict(config)
@@ -50,6 +50,8 @@ class Sluice:
         self._log = directory / "stderr"
         self._stdout = directory / "stdout"
         command = LEASH + (["prlimit", f"--nofile={limit_files}", "--"] if limit_files else [])
+        if cgroup:  # a folder of the kernel's: the process joins that group before it is ours
+            command = command + ["sh", "-c", f'echo $$ > {cgroup}/cgroup.procs && exec "$@"', "sh"]
         with open(self._log, "wb") as log, open(self._stdout, "wb") as stdout:
             self.process = subprocess.Popen([*command, BINARY, "run", "-c", str(self.file)], stdin=subprocess.DEVNULL,
                                             stdout=stdout, stderr=log, env={**os.environ, **(environment or {})})
