@@ -96,7 +96,7 @@ Forward::Step Forward::attempt(upstream::Tried& tried, bool fresh, runtime::Time
     }
     if (auto sent = upward.begin(text, request_.first(), now); !sent) {
         sent.error().retryable = sent.error().retryable && may_repeat();
-        if (!sent.error().retryable) lease_.failed();
+        blame(sent.error());
         return sent;
     }
     now_ = sent_ = now;
@@ -112,10 +112,16 @@ Forward::Step Forward::attempt(upstream::Tried& tried, bool fresh, runtime::Time
         return std::unexpected(*upload.failure());
     }
     if (step) step = head.status == 101 ? change_protocol(head) : relay(head);
-    // A connection that was closed while it idled is no failure of its server.
-    if (!step && lease_ && step.error().source == Source::upstream && !step.error().retryable)
-        lease_.failed();
+    if (!step && lease_) blame(step.error());
     return step;
+}
+
+// A connection that was closed while it idled is no failure of its server, also where the request cannot be
+// sent again.
+void Forward::blame(const Failure& failure) {
+    if (failure.source != Source::upstream) return;
+    const bool stale = lease_.reused() && filled_ == 0 && failure.upstream == UpstreamFailure::reset;
+    if (!stale) lease_.failed();
 }
 
 // The host that the server is to see; the rest was decided before.
@@ -225,6 +231,7 @@ bool Forward::asked_for(const http::ResponseHead& head) const {
             failed(Stage::relay, 502, UpstreamFailure::invalid, "the head of the answer is too long"));
     }
     begun_ = true;
+    lease_.answered(head.status);
     figures_.status = head.status;
     figures_.bytes_out = unread().size();
     std::array<iovec, 2> pieces{

@@ -73,6 +73,7 @@ class Forward {
     std::string_view answer_head(const http::ResponseHead& head, Relay::Framing framing);
     void release(const http::ResponseHead& head, bool nothing_behind);
     bool may_repeat() const;
+    void blame(const Failure& failure);
 
     std::span<char> unread() { return std::span(buffers_.upstream).subspan(read_, filled_ - read_); }
 

@@ -73,12 +73,14 @@ Upstream::Upstream(std::string name, const config::Upstream& settings, unsigned 
 
 std::expected<Lease, Error> Upstream::acquire(runtime::Time now, Tried& tried, const Asking& asking) {
     const runtime::Time deadline = now + settings_.connect_timeout;
+    bool was_in_line = false;
     if (!line_.try_take()) [[unlikely]] {
         if (!in_service(now)) return std::unexpected(Error::none_healthy);
         const Line::Outcome waited = line_.wait(deadline, asking.gone);
         if (waited == Line::Outcome::late) return std::unexpected(Error::exhausted);
         if (waited == Line::Outcome::pointless) return std::unexpected(Error::client_gone);
         now = runtime::now();
+        was_in_line = true;
     }
     Server* const server = pick(now, tried, asking.client);
     if (server == nullptr) {
@@ -94,6 +96,8 @@ std::expected<Lease, Error> Upstream::acquire(runtime::Time now, Tried& tried, c
     if (connection) return Lease(*this, std::move(*connection));
     server->figures.in_flight.fetch_sub(1, std::memory_order_relaxed);
     line_.give_back();
+    // What the line left of the time says nothing about the server.
+    if (was_in_line && connection.error() == Error::timeout) return std::unexpected(Error::exhausted);
     if (connection.error() != Error::resources) failed(*server);
     return std::unexpected(connection.error());
 }

@@ -4,7 +4,7 @@ import threading
 
 from support.client import expect_problem, get
 from support.ports import free_port
-from support.upstream import response, serve
+from support.upstream import Blackhole, ScriptedUpstream, in_turn, once, response, serve
 from support.wait import wait_until
 
 KIB, MIB = 1 << 10, 1 << 20
@@ -93,3 +93,62 @@ def test_a_reload_beside_a_drain_leaves_nothing_open(pair):
     over.set()
     for thread in threads:
         thread.join()
+
+
+def test_an_upgrade_is_a_success_of_its_server(pair, closing):
+    """Only failures in a row eject: two with an upgrade between them are none."""
+    asks = [("Connection", "Upgrade"), ("Upgrade", "chat")]
+
+    def agree(connection):
+        connection.read_request()
+        connection.send(b"HTTP/1.1 101 Fine\r\nConnection: Upgrade\r\nUpgrade: chat\r\n\r\n")
+        connection.hang()
+
+    backup = closing(ScriptedUpstream())
+    proxy = pair(in_turn(once(b""), agree, once(b""), agree), before=[{"address": backup.address, "backup": True}],
+                 app={"retries": 0, "eject": {"after": 2, "for": "1h"}})
+    for expected in (502, 101, 502, 101):
+        client = proxy.client()
+        client.send(get(fields=asks))
+        assert client.read_head().status == expected
+
+
+def test_a_post_on_a_connection_that_was_closed_meanwhile_is_no_failure_of_its_server(pair, closing):
+    """It cannot be sent again, but the server has done nothing wrong: it closed what was idle."""
+
+    def one_and_a_half(connection):
+        connection.read_request()
+        connection.send(OK)
+        connection.read_request()
+
+    backup = closing(ScriptedUpstream(serve(response(body=b"backup"))))
+    proxy = pair(one_and_a_half, before=[{"address": backup.address, "backup": True}], app={"eject": {"after": 1, "for": "1h"}})
+    client = proxy.client()
+    for _ in range(2):
+        assert client.get().body == b"ok"
+        assert client.get(method="POST", body=b"x").status == 502
+
+
+def test_who_waited_in_line_blames_no_server_for_the_time_that_was_left(pair, closing):
+    """What the line leaves of connect_timeout may not suffice to connect. That is no failure of the server's."""
+    far = closing(Blackhole())
+    go_on = threading.Event()
+
+    def slow(connection):
+        connection.read_request()
+        go_on.wait()
+        connection.send(OK)
+
+    one = {"max_connections": 1, "connect_timeout": "500ms", "retries": 0}
+    proxy = pair(slow, app=one)
+    proxy.sluice.reload({**proxy.sluice.config, "upstreams": {"app": {"servers": [proxy.upstream.address, far.address], **one}}})
+    first = proxy.client()
+    first.send(get())
+    proxy.upstream.wait_for_requests(1)
+    late = proxy.client()
+    late.send(get())
+    wait_until(lambda: proxy.sluice.stats()["upstreams"][0]["waiting"] == 1, "one in line")
+    go_on.set()
+    assert first.read().status == 200
+    expect_problem(late.read(), 503)
+    assert [server["failures"] for server in proxy.sluice.stats()["upstreams"][0]["servers"]] == [0, 0]
