@@ -62,6 +62,7 @@ struct Listen {
     std::string name;  // what routes and limits may match on; the address as written unless named
     std::optional<ListenTls> tls;
     bool proxy_protocol = false;
+    bool reuse_port = false;  // another process may listen there too: a successor
     bool operator==(const Listen&) const = default;
 };
 

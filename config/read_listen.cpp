@@ -39,6 +39,7 @@ void read(Reader& reader, const Value& value, Listen& out) {
     object.field("name", out.name, wrong_name);
     object.with("tls", [&](Reader& r, const Value& v) { read(r, v, out.tls.emplace()); });
     object.field("proxy_protocol", out.proxy_protocol);
+    object.field("reuse_port", out.reuse_port);
     object.require("address", "\"0.0.0.0:8080\"");
 }
 

@@ -48,6 +48,7 @@ Json listen(const Listen& listen) {
         if (!listen.tls->client_ca.empty()) out["tls"]["client_ca"] = text(listen.tls->client_ca);
     }
     out["proxy_protocol"] = listen.proxy_protocol;
+    out["reuse_port"] = listen.reuse_port;
     return out;
 }
 

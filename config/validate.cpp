@@ -69,7 +69,8 @@ bool same_place(const Address& a, const Address& b) {
 
 // Who comes in by which of them, the name tells that a client asks for under TLS.
 bool share(const Listen& a, const Listen& b) {
-    return a.tls && b.tls && a.address == b.address && a.proxy_protocol == b.proxy_protocol;
+    return a.tls && b.tls && a.address == b.address && a.proxy_protocol == b.proxy_protocol &&
+           a.reuse_port == b.reuse_port;
 }
 
 bool has_default_name(const Listen& listen) {

@@ -8,6 +8,7 @@
 #include <sys/un.h>
 #include <unistd.h>
 
+#include "runtime/shared_port.h"
 #include "runtime/socket_call.h"
 #include "runtime/tcp.h"
 #include "runtime/this_task.h"
@@ -98,6 +99,7 @@ std::expected<TcpListener, error_code> TcpListener::bind(const Endpoint& local, 
     if (result < 0) return std::unexpected(to_error(result));
     listener.path_inode_ = inode_of(path_of(local));
     listener.local_ = local;
+    if (options.reuse_port) listener.before_ = sockets_listening_at(local);
     if (result = socket_call::listen(listener.descriptor_, options.backlog); result < 0) {
         return std::unexpected(to_error(result));
     }
@@ -122,6 +124,7 @@ TcpListener& TcpListener::operator=(TcpListener&& other) noexcept {
     descriptor_ = std::exchange(other.descriptor_, -1);
     turn_ = other.turn_;
     path_inode_ = std::exchange(other.path_inode_, 0);
+    before_ = std::move(other.before_);
     local_ = other.local_;
     return *this;
 }
@@ -178,6 +181,14 @@ std::expected<TcpStream, error_code> TcpListener::accept_from(sockaddr* address,
             return std::unexpected(to_error(-error));
         }
     }
+}
+
+bool TcpListener::hand_over() {
+    return steer_to_other(descriptor_, local_, before_);
+}
+
+void TcpListener::share_port(bool shared) {
+    socket_call::set_option(descriptor_, SOL_SOCKET, SO_REUSEPORT, shared ? 1 : 0);
 }
 
 void TcpListener::close() {

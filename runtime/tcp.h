@@ -6,6 +6,7 @@
 #include <expected>
 #include <span>
 #include <utility>
+#include <vector>
 
 #include <boost/asio/buffer.hpp>
 #include <boost/asio/detail/socket_types.hpp>
@@ -202,6 +203,14 @@ class TcpListener {
     // close() wakes accept() and ends it as told there. Any thread. The descriptor goes with the object.
     void close();
 
+    // hand_over() sends new connections to the one other process that listens at the same address and port
+    // (both with reuse_port), and tells whether there is one. Accept on for a while before close(): what was
+    // on its way still comes here, and a close would reset it. Reads a file of /proc.
+    bool hand_over();
+    // share_port() lets another socket be bound to the port, at the same or an overlapping address, if that
+    // one has reuse_port as well, or no longer.
+    void share_port(bool shared);
+
     const Endpoint& local() const { return local_; }
     int native_handle() const { return descriptor_; }
 
@@ -212,8 +221,9 @@ class TcpListener {
 
     PollSlot* slot_ = nullptr;
     int descriptor_ = -1;
-    unsigned turn_ = 0;             // the worker that gets the next stream
-    std::uint64_t path_inode_ = 0;  // of the Unix path, to remove no successor's
+    unsigned turn_ = 0;                  // the worker that gets the next stream
+    std::uint64_t path_inode_ = 0;       // of the Unix path, to remove no successor's
+    std::vector<std::uint64_t> before_;  // with reuse_port: sockets that listened there already
     Endpoint local_;
 };
 

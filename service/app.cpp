@@ -1,5 +1,6 @@
 #include "service/app.h"
 
+#include <algorithm>
 #include <atomic>
 #include <chrono>
 #include <csignal>
@@ -45,7 +46,8 @@ constexpr int kFine = 0;
 constexpr int kFailed = 1;
 constexpr runtime::Duration kSweepPools = 1s;
 constexpr runtime::Duration kDrainStep = 10ms;
-constexpr runtime::Duration kCancelled = 1s;  // for what was cancelled to end
+constexpr runtime::Duration kLastRequests = 500ms;  // for idle connections, before a drain closes them
+constexpr runtime::Duration kCancelled = 1s;        // for what was cancelled to end
 
 void print_line(const std::string& line) {
     std::fprintf(stderr, "%s\n", line.c_str());
@@ -102,7 +104,7 @@ class App {
 
     void handle_signals();
     void drain();
-    bool wait_until_empty(runtime::Time deadline);
+    bool wait_until_empty(runtime::Time deadline, bool rouse);
 
     Problems reload();
     Problems apply(config::Config loaded);
@@ -273,34 +275,38 @@ void App::handle_signals() {
     }
 }
 
-// New connections end first, so that whoever was connected is served; then those that idle; and those under
-// way when their answer is sent, which tells the client that it was the last.
+// First the word goes out that we are leaving. New connections end then, so that whoever was connected is
+// served; those under way end with their answer, which tells the client that it was the last; and those that
+// idle, but only when they have had time for a request that was on its way: a client that is cut off in the
+// middle of one cannot tell whether it was carried out.
 void App::drain() {
     const auto snapshot = snapshots_.current();
     telemetry_.log.info("draining", {{"connections", registry_.open()}});
     const runtime::Time deadline = runtime::now() + snapshot->config.timeouts.drain;
+    ready_.store(false, std::memory_order_release);
     {
         const std::scoped_lock hold(reloading_);  // a reload under way might open what is closed here
         context_.draining.store(true);
         front_.close();
     }
-    registry_.each([](proxy::Registered& each) { static_cast<proxy::Connection&>(each).rouse(); });
-    ready_.store(false, std::memory_order_release);
-    if (wait_until_empty(deadline)) return;
+    const runtime::Duration patience = std::min(kLastRequests, snapshot->config.timeouts.drain / 2);
+    if (wait_until_empty(runtime::now() + patience, false)) return;
+    if (wait_until_empty(deadline, true)) return;
     telemetry_.log.warn("timeouts.drain has passed; cutting what is left",
                         {{"connections", registry_.open()}});
     registry_.each([](proxy::Registered& each) { static_cast<proxy::Connection&>(each).cancel(); });
-    if (wait_until_empty(runtime::now() + kCancelled)) return;
+    if (wait_until_empty(runtime::now() + kCancelled, true)) return;
     telemetry_.access.close();
     std::_Exit(kFine);
 }
 
 // Again and again: a connection may have decided to doze just before it could have seen that we are draining.
-bool App::wait_until_empty(runtime::Time deadline) {
+bool App::wait_until_empty(runtime::Time deadline, bool rouse) {
     while (registry_.open() > 0) {
         if (runtime::now() >= deadline) return false;
+        if (rouse)
+            registry_.each([](proxy::Registered& each) { static_cast<proxy::Connection&>(each).rouse(); });
         runtime::this_task::sleep_for(kDrainStep);
-        registry_.each([](proxy::Registered& each) { static_cast<proxy::Connection&>(each).rouse(); });
     }
     return true;
 }

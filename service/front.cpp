@@ -9,12 +9,26 @@
 #include "runtime/blocking.h"
 #include "runtime/go.h"
 #include "runtime/resolve.h"
+#include "runtime/this_task.h"
 
 namespace sluice {
 
 using namespace std::chrono_literals;
 
-std::expected<runtime::TcpListener, std::string> open_socket(const config::Address& address) {
+namespace {
+
+// What a client's connection may take from the first packet, which chose our socket, to the last of its
+// handshake: with a packet lost and sent again it takes longer, and is tried again by the client's kernel.
+constexpr runtime::Duration kUnderWay = 300ms;
+
+bool same_port(const config::Address& a, const config::Address& b) {
+    return a.unix_path.empty() && b.unix_path.empty() && a.port == b.port;
+}
+
+}  // namespace
+
+std::expected<runtime::TcpListener, std::string> open_socket(const config::Address& address,
+                                                             bool reuse_port) {
     const auto fail = [&](const runtime::error_code& error) {
         return std::unexpected("cannot listen on " + address.text + ": " + error.message());
     };
@@ -26,7 +40,7 @@ std::expected<runtime::TcpListener, std::string> open_socket(const config::Addre
         if (!found) return fail(found.error());
         endpoints = std::move(*found);
     }
-    auto socket = runtime::TcpListener::bind(endpoints.front());
+    auto socket = runtime::TcpListener::bind(endpoints.front(), {.reuse_port = reuse_port});
     if (!socket) return fail(socket.error());
     return std::move(*socket);
 }
@@ -69,17 +83,38 @@ std::expected<Front::Planned, std::string> Front::plan(EntrancesPtr entrances) c
     const config::Address& address = entrances->entries.front().address;
     const auto open = std::ranges::find_if(
         open_, [&](const ListenerPtr& listener) { return listener->address() == address; });
-    if (open != open_.end()) return Planned{std::move(entrances), *open, false};
-    auto socket = open_socket(address);
+    if (open != open_.end()) {
+        if ((*open)->reuse_port() != entrances->entries.front().reuse_port)
+            context_.telemetry.log.warn("a reload does not change this; restart to do so",
+                                        {{"setting", "listen.reuse_port"}, {"address", address.text}});
+        return Planned{std::move(entrances), *open, false};
+    }
+    auto socket = open_beside(entrances->entries.front());
     if (!socket) return std::unexpected(socket.error());
     auto listener = std::make_shared<proxy::Listener>(context_, entrances, std::move(*socket));
     return Planned{std::move(entrances), std::move(listener), true};
 }
 
+// A listener of ours that goes with this reload may stand in the way: one for all addresses in that of one of
+// them, and the other way round. They share the port until it does.
+std::expected<runtime::TcpListener, std::string> Front::open_beside(const config::Listen& listen) const {
+    std::vector<ListenerPtr> sharing;
+    for (const ListenerPtr& each : open_)
+        if (same_port(each->address(), listen.address) && !each->reuse_port()) sharing.push_back(each);
+    for (const auto& weak : leaving_)  // of the last reload; its socket may not be gone yet
+        if (auto each = weak.lock()) sharing.push_back(std::move(each));
+    for (const ListenerPtr& each : sharing) each->share_port(true);
+    auto socket = open_socket(listen.address, listen.reuse_port || !sharing.empty());
+    for (const ListenerPtr& each : sharing) each->share_port(false);
+    if (socket && !listen.reuse_port && !sharing.empty()) socket->share_port(false);
+    return socket;
+}
+
 void Front::commit() {
-    std::erase_if(open_, [this](const ListenerPtr& listener) {
+    std::vector<ListenerPtr> leaving;
+    std::erase_if(open_, [&](const ListenerPtr& listener) {
         const bool stays = std::ranges::find(planned_, listener, &Planned::listener) != planned_.end();
-        if (!stays) listener->close();
+        if (!stays) leaving.push_back(listener);
         return !stays;
     });
     for (Planned& each : planned_) {
@@ -93,9 +128,23 @@ void Front::commit() {
         open_.push_back(each.listener);
     }
     planned_.clear();
+    close_all(leaving);
+}
+
+// One whose port goes on at another address hears for a moment of what was on its way to it.
+void Front::close_all(const std::vector<ListenerPtr>& leaving) {
+    const auto goes_on = [&](const ListenerPtr& listener) {
+        return std::ranges::any_of(
+            open_, [&](const ListenerPtr& each) { return same_port(each->address(), listener->address()); });
+    };
+    if (std::ranges::any_of(leaving, goes_on)) runtime::this_task::sleep_for(kUnderWay);
+    for (const ListenerPtr& listener : leaving) listener->close();
+    leaving_.assign(leaving.begin(), leaving.end());
 }
 
 void Front::close() {
+    const auto shared = std::ranges::count_if(open_, [](const auto& each) { return each->hand_over(); });
+    if (shared > 0) runtime::this_task::sleep_for(kUnderWay);
     for (const auto& listener : open_) listener->close();
     open_.clear();
     tasks_.wait();

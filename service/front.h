@@ -19,7 +19,8 @@ namespace sluice {
 
 /// Opens a listening socket at an address of the configuration. A name is looked up. The error says which and
 /// why.
-std::expected<runtime::TcpListener, std::string> open_socket(const config::Address& address);
+std::expected<runtime::TcpListener, std::string> open_socket(const config::Address& address,
+                                                             bool reuse_port = false);
 
 class Front {
   public:
@@ -29,12 +30,14 @@ class Front {
 
     /// Opens what is new in `wanted` and reads its certificates, as far as all of it can be; else nothing has
     /// changed, and the error says why. The new listeners accept only after commit(), which also closes those
-    /// that are no longer wanted; or never, after rollback().
+    /// that are no longer wanted; or never, after rollback(). Parks for a moment where a port goes on at
+    /// another address.
     std::expected<void, std::string> prepare(const std::vector<config::Listen>& wanted);
     void commit();
     void rollback() { planned_.clear(); }
 
-    /// Closes all, and returns when their tasks have ended.
+    /// Closes all, and returns when their tasks have ended. Where a successor listens too (reuse_port), it
+    /// gets what comes from now on, and what is under way has a moment to arrive here.
     void close();
 
   private:
@@ -51,10 +54,13 @@ class Front {
     std::expected<EntrancesPtr, std::string> entrances_at(const std::vector<config::Listen>& wanted,
                                                           const config::Address& address);
     std::expected<Planned, std::string> plan(EntrancesPtr entrances) const;
+    void close_all(const std::vector<ListenerPtr>& leaving);
+    std::expected<runtime::TcpListener, std::string> open_beside(const config::Listen& listen) const;
 
     proxy::Context& context_;
     const std::shared_ptr<tls::TicketKeys> ticket_keys_ = std::make_shared<tls::TicketKeys>();
     std::vector<ListenerPtr> open_;
+    std::vector<std::weak_ptr<proxy::Listener>> leaving_;  // by the last commit()
     std::vector<Planned> planned_;
     runtime::WaitGroup tasks_;
 };

@@ -56,7 +56,7 @@ Connection::~Connection() {
 
 void Connection::woken(runtime::Dormant& self, runtime::Wake why) {
     auto& connection = static_cast<Connection&>(self);
-    if (why == runtime::Wake::readable) {
+    if (why == runtime::Wake::readable || (why == runtime::Wake::roused && connection.has_request())) {
         connection.serve(runtime::now() + connection.snapshot().config.timeouts.head);
     } else {
         delete &connection;  // idle for too long, or we are draining
@@ -159,6 +159,15 @@ void Connection::cancel() {
     if (header->source == From::unix_socket) peer_ = policy::kNoAddress;
     introduced_ = true;
     return true;
+}
+
+// Whether something can be read now. A drain may wake an idle connection at the moment in which its next
+// request comes.
+bool Connection::has_request() {
+    runtime::error_code error;
+    stream_.read_deadline(runtime::Time::min());
+    stream_.wait_readable(error);
+    return !error;
 }
 
 // Hands the connection to the netpoller; true: it may be gone already. False: there is something to read.

@@ -66,6 +66,7 @@ class Connection final : public runtime::Dormant, public Registered {
     bool introduce(ReceiveBuffer& buffer, runtime::Time deadline);
     bool shake_hands(std::span<const char> early, runtime::Time deadline);
     bool rest(runtime::Time deadline);
+    bool has_request();
     void linger(std::size_t bytes_max, runtime::Duration time_max);
 
     // Fixed.

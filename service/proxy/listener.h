@@ -24,6 +24,10 @@ class Listener {
     void run();
     /// Any thread. run() returns once it has taken what the kernel had accepted by then.
     void close() { socket_.close(); }
+    /// TcpListener's; only of a listener that is to share its port for good, as it was opened.
+    bool hand_over() { return reuse_port_ && socket_.hand_over(); }
+    bool reuse_port() const { return reuse_port_; }
+    void share_port(bool shared) { socket_.share_port(shared); }
 
     std::shared_ptr<const Entrances> entrances() const {
         const std::scoped_lock hold(lock_);
@@ -46,6 +50,7 @@ class Listener {
     mutable std::mutex lock_;
     std::shared_ptr<const Entrances> entrances_;  // connections may outlive it; guarded by lock_
     const config::Address address_ = entrances_->entries.front().address;
+    const bool reuse_port_ = entrances_->entries.front().reuse_port;
 };
 
 }  // namespace sluice::proxy

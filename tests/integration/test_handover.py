@@ -1,0 +1,101 @@
+"""One after the other on the same port, under a load that never stops: no request is lost. Nothing is retried."""
+
+import signal
+import socket
+
+import pytest
+
+from support.client import RawClient
+from support.load import SteadyLoad
+from support.ports import free_port
+from support.sluice import Unavailable
+from support.wait import wait_until
+
+
+def test_a_hundred_reloads_under_a_steady_load_lose_nothing(pair):
+    proxy = pair()
+    load = SteadyLoad(proxy.sluice.address, 64)
+    load.wait_for(200)
+    for turn in range(100):
+        proxy.sluice.reload({"upstream": proxy.upstream.address, "log": {"access": "off"},
+                             "limits": [{"name": f"limit-{turn % 3}", "rate": "1000000/s"}]})
+        load.wait_for(20)
+    load.end()
+    assert load.connected == 64, "a reload cost a connection"
+
+
+def test_twenty_successors_on_the_same_port_lose_nothing(pair, start_sluice):
+    """Each starts beside the one before it, which drains once it serves. Also new connections are made all the time: the
+    kernel may have given them to the one that goes."""
+    listen = [{"address": f"127.0.0.1:{free_port()}", "reuse_port": True}]
+    proxy = pair(listen=listen)
+    config = {key: proxy.sluice.config[key] for key in ("listen", "log", "upstream")}
+    serving = proxy.sluice
+    load = SteadyLoad(serving.address, 64, fresh=8)
+    load.wait_for(200)
+    for _ in range(20):
+        successor = start_sluice(config)
+        serving.stop()
+        serving = successor
+        load.wait_for(100)
+    load.end()
+    serving.stop()
+
+
+def test_who_is_stopped_while_an_older_one_serves_gives_the_port_back(pair, start_sluice):
+    """A successor that is taken back."""
+    proxy = pair(listen=[{"address": f"127.0.0.1:{free_port()}", "reuse_port": True}])
+    config = {key: proxy.sluice.config[key] for key in ("listen", "log", "upstream")}
+    load = SteadyLoad(proxy.sluice.address, 16, fresh=8)
+    for _ in range(3):
+        successor = start_sluice(config)
+        load.wait_for(200)
+        successor.stop()
+        load.wait_for(200)
+    load.end()
+
+
+def test_without_reuse_port_a_second_process_is_refused(pair, start_sluice):
+    proxy = pair()
+    with pytest.raises(Unavailable, match="exited with 1(.|\n)*cannot listen on .* in use"):
+        start_sluice({key: proxy.sluice.config[key] for key in ("listen", "upstream")})
+
+
+def test_readyz_says_that_it_leaves_before_the_listeners_close(pair, start_sluice):
+    """While it hands its port over it still accepts, and says 503 already."""
+    listen = [{"address": f"127.0.0.1:{free_port()}", "reuse_port": True}]
+    proxy = pair(listen=listen)
+    idle = proxy.client()
+    assert idle.get().status == 200
+    start_sluice({**{key: proxy.sluice.config[key] for key in ("listen", "upstream")}})
+    proxy.sluice.send_signal(signal.SIGTERM)
+    wait_until(lambda: proxy.sluice.ask_admin("GET", "/readyz")[0] == 503, "not ready")
+    # An idle connection gets its last answer, and is told so.
+    answer = idle.get()
+    assert answer.status == 200 and answer.one("Connection").lower() == "close"
+    assert proxy.sluice.wait_exit() == 0
+
+
+def test_a_reload_moves_between_all_addresses_and_one_of_them(pair):
+    port = free_port()
+    proxy = pair(listen=f"0.0.0.0:{port}")
+    config = {"upstream": proxy.upstream.address, "log": {"access": "off"}}
+    load = SteadyLoad(("127.0.0.1", port), 16)
+    load.wait_for(100)
+    for address in (f"127.0.0.1:{port}", f"0.0.0.0:{port}", f"127.0.0.1:{port}"):
+        proxy.sluice.reload({**config, "listen": address})
+        with RawClient(("127.0.0.1", port)) as client:
+            assert client.get().status == 200
+        load.wait_for(100)
+    load.end()
+    assert load.connected == 16
+
+    def taken():
+        with socket.socket() as probe:
+            try:
+                probe.bind(("127.0.0.2", port))
+            except OSError:
+                return True
+        return False
+
+    wait_until(lambda: not taken(), "the end of the listener for all addresses")
