@@ -1,0 +1,77 @@
+"""Memory is bounded by the configuration: what the README's table of costs says is measured here."""
+
+import contextlib
+import resource
+
+import pytest
+
+from support import wire
+from support.client import connect, get
+from support.wait import DEADLINE, wait_until
+
+KIB, MIB = 1 << 10, 1 << 20
+
+# The table of README.md, "Memory": what each costs at the most, in resident bytes of the process.
+BASE = 24 * MIB
+IDLE_CONNECTION = 1 * KIB
+REQUEST = 64 * KIB
+CLIENT_ENTRY = 96
+TUNNEL = 2 * KIB
+
+
+@pytest.fixture
+def descriptors():
+    """As many as this process, and the proxy that inherits them, may have."""
+    before = resource.getrlimit(resource.RLIMIT_NOFILE)
+    hard = 24_000 if before[1] == resource.RLIM_INFINITY else min(before[1], 24_000)
+    resource.setrlimit(resource.RLIMIT_NOFILE, (max(before[0], hard), before[1]))
+    yield hard
+    resource.setrlimit(resource.RLIMIT_NOFILE, before)
+
+
+def test_twenty_thousand_idle_connections_and_hundreds_of_requests_stay_within_the_formula(pair, descriptors):
+    busy = 400
+    idle = min(20_000, descriptors - 3 * busy - 300)
+
+    def script(connection):
+        while connection.read_request():
+            connection.hang()
+
+    routes = [{"match": {"path": "/idle"}, "respond": {"status": 204}}, {"upstream": "app"}]
+    proxy = pair(script, app={"max_connections": busy, "response_timeout": "5m"}, routes=routes,
+                 max={"connections": idle + busy}, timeouts={"keep_alive": "10m"},
+                 limits=[{"name": "all", "rate": "1000000/s"}])
+    start = proxy.sluice.memory()[0]
+    request = get("/idle")
+    with contextlib.ExitStack() as held:
+        for number in range(idle):
+            sock = held.enter_context(connect(proxy.sluice.address, source=f"127.0.{number // 5000}.1"))
+            sock.sendall(request)
+            assert wire.read_response(wire.Wire(sock, DEADLINE)).status == 204
+        wait_until(lambda: proxy.sluice.stats()["connections"]["open"] == idle, "all connections")
+        with_idle = proxy.sluice.memory()[0]
+        for _ in range(busy):
+            held.enter_context(connect(proxy.sluice.address)).sendall(get("/busy"))
+        wait_until(lambda: proxy.sluice.stats()["requests"]["in_flight"] == busy, "all requests", 4 * DEADLINE)
+        with_busy = proxy.sluice.memory()[0]
+        print(f"start {start / MIB:.1f} MiB, {(with_idle - start) / idle:.0f} bytes an idle connection, "
+              f"{(with_busy - with_idle) / busy:.0f} bytes a request in flight, peak {proxy.sluice.memory()[1] / MIB:.1f} MiB")
+        assert proxy.sluice.memory()[1] < BASE + idle * IDLE_CONNECTION + busy * REQUEST
+
+
+def test_a_hundred_thousand_clients_stay_within_the_formula(pair):
+    count = 100_000
+    proxy = pair(routes=[{"respond": {"status": 204}}], client={"trusted_proxies": ["127.0.0.0/8"]},
+                 limits=[{"name": "slow", "rate": "1/h", "burst": 1000}], clients={"max": count})
+    assert proxy.client().get().status == 204
+    start = proxy.sluice.memory()[0]
+    client = proxy.client()
+    for block in range(0, count, 1000):
+        numbers = range(block, block + 1000)
+        client.send(b"".join(get(fields=[("X-Forwarded-For", f"10.{n >> 16}.{n >> 8 & 255}.{n & 255}")]) for n in numbers))
+        for _ in numbers:
+            assert client.read().status == 204
+    assert proxy.sluice.stats()["clients"]["tracked"] > 0.99 * count
+    grown = proxy.sluice.memory()[0] - start
+    print(f"{grown / count:.0f} bytes a client")
+    assert grown < count * CLIENT_ENTRY + 4 * MIB
