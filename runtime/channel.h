@@ -25,7 +25,7 @@ namespace sluice::runtime {
 // close.
 //
 // May be destroyed by whoever received the last value, while its send() is still on its way out.
-template <class T>
+template <class T, class Host = OnTasks>
 class Channel {
     static_assert(std::is_nothrow_move_constructible_v<T>, "values are moved under a lock");
 
@@ -99,10 +99,10 @@ class Channel {
     T take_oldest();
 
     static void wake(Waiter* woken) {
-        if (woken != nullptr) unpark(woken->task);
+        if (woken != nullptr) Host::unpark(woken->task);
     }
 
-    SpinLock lock_;
+    typename Host::Lock lock_;
     bool closed_ = false;  // guarded by lock_, as all below but the two that are fixed
     std::size_t first_ = 0;
     std::size_t size_ = 0;
@@ -112,8 +112,8 @@ class Channel {
     WaitList receivers_;  // not empty: the buffer is empty
 };
 
-template <class T>
-class Channel<T>::Iterator {
+template <class T, class Host>
+class Channel<T, Host>::Iterator {
   public:
     using value_type = T;
     using difference_type = std::ptrdiff_t;
@@ -133,15 +133,15 @@ class Channel<T>::Iterator {
     std::optional<T> value_;
 };
 
-template <class T>
-bool Channel<T>::send(T value) {
+template <class T, class Host>
+bool Channel<T, Host>::send(T value) {
     Waiter* woken = nullptr;
     lock_.lock();
     const Step step = step_send(value, woken);
     if (step == Step::wait) {
-        Wait wait(waiter_of(waiting_task()));
+        Wait wait(waiter_of(Host::waiting_task()));
         wait.outgoing = &value;
-        wait_in(senders_, lock_, wait.waiter, WaitReason::channel_send, this);
+        wait_in<Host>(senders_, lock_, wait.waiter, WaitReason::channel_send, this);
         return wait.done;
     }
     lock_.unlock();
@@ -149,8 +149,8 @@ bool Channel<T>::send(T value) {
     return step == Step::done;
 }
 
-template <class T>
-bool Channel<T>::try_send(T& value) {
+template <class T, class Host>
+bool Channel<T, Host>::try_send(T& value) {
     Waiter* woken = nullptr;
     lock_.lock();
     Step step = step_send(value, woken);
@@ -159,22 +159,22 @@ bool Channel<T>::try_send(T& value) {
     return step == Step::done;
 }
 
-template <class T>
-void Channel<T>::receive_into(std::optional<T>& value) {
+template <class T, class Host>
+void Channel<T, Host>::receive_into(std::optional<T>& value) {
     Waiter* woken = nullptr;
     lock_.lock();
     if (step_receive(value, woken) == Step::wait) {
-        Wait wait(waiter_of(waiting_task()));
+        Wait wait(waiter_of(Host::waiting_task()));
         wait.incoming = &value;
-        wait_in(receivers_, lock_, wait.waiter, WaitReason::channel_receive, this);
+        wait_in<Host>(receivers_, lock_, wait.waiter, WaitReason::channel_receive, this);
         return;
     }
     lock_.unlock();
     wake(woken);
 }
 
-template <class T>
-std::optional<T> Channel<T>::try_receive() {
+template <class T, class Host>
+std::optional<T> Channel<T, Host>::try_receive() {
     std::optional<T> value;
     Waiter* woken = nullptr;
     lock_.lock();
@@ -184,19 +184,19 @@ std::optional<T> Channel<T>::try_receive() {
     return value;
 }
 
-template <class T>
-void Channel<T>::close() {
+template <class T, class Host>
+void Channel<T, Host>::close() {
     WakeList wakes;
     lock_.lock();
     closed_ = true;
     while (Waiter* receiver = receivers_.claim_front()) wakes.push(receiver);
     while (Waiter* sender = senders_.claim_front()) wakes.push(sender);
     lock_.unlock();
-    wakes.unpark_all();
+    wakes.template unpark_all<Host>();
 }
 
-template <class T>
-auto Channel<T>::step_send(T& value, Waiter*& woken) -> Step {
+template <class T, class Host>
+auto Channel<T, Host>::step_send(T& value, Waiter*& woken) -> Step {
     if (closed_) return Step::closed;
     if ((woken = receivers_.claim_front()) != nullptr) {
         Wait& receiver = Wait::of(*woken);
@@ -209,8 +209,8 @@ auto Channel<T>::step_send(T& value, Waiter*& woken) -> Step {
     return Step::done;
 }
 
-template <class T>
-auto Channel<T>::step_receive(std::optional<T>& value, Waiter*& woken) -> Step {
+template <class T, class Host>
+auto Channel<T, Host>::step_receive(std::optional<T>& value, Waiter*& woken) -> Step {
     if (size_ != 0) {
         value.emplace(take_oldest());
         // A sender that waits for room gets the place that has become free, at the end of the queue.
@@ -230,15 +230,15 @@ auto Channel<T>::step_receive(std::optional<T>& value, Waiter*& woken) -> Step {
     return closed_ ? Step::closed : Step::wait;
 }
 
-template <class T>
-void Channel<T>::put_newest(T& value) {
+template <class T, class Host>
+void Channel<T, Host>::put_newest(T& value) {
     std::size_t at = first_ + size_++;
     if (at >= capacity_) at -= capacity_;
     ::new (buffer_[at].bytes) T(std::move(value));
 }
 
-template <class T>
-T Channel<T>::take_oldest() {
+template <class T, class Host>
+T Channel<T, Host>::take_oldest() {
     T* oldest = buffer_[first_].value();
     T value = std::move(*oldest);
     oldest->~T();

@@ -19,13 +19,14 @@ namespace sluice::runtime {
 //
 // May be destroyed by a task that holds or held it last, as soon as nobody else is in lock(). Free and
 // contended by nobody, lock() and unlock() are one compare-and-swap each.
-class Mutex {
+template <class Host>
+class BasicMutex {
   public:
     static constexpr unsigned kBargesMax = 4;
 
-    Mutex() = default;
-    Mutex(const Mutex&) = delete;
-    Mutex& operator=(const Mutex&) = delete;
+    BasicMutex() = default;
+    BasicMutex(const BasicMutex&) = delete;
+    BasicMutex& operator=(const BasicMutex&) = delete;
 
     // lock() parks until the lock is the caller's. Not reentrant, neither timed nor cancelled.
     void lock() {
@@ -74,8 +75,11 @@ class Mutex {
     void unlock_slow(std::uint32_t word);
     void wake_first(std::uint32_t word);
 
-    std::atomic<std::uint32_t> word_{0};
+    typename Host::Atomics::template Atomic<std::uint32_t> word_{0};
     WaitList waiters_;  // guarded by kQueue
 };
+
+extern template class BasicMutex<OnTasks>;
+using Mutex = BasicMutex<OnTasks>;
 
 }  // namespace sluice::runtime

@@ -2,9 +2,7 @@
 
 #include <mutex>
 
-#include <sched.h>
-
-#include "runtime/check.h"
+#include "runtime/on_tasks.h"
 #include "runtime/spin_lock.h"
 #include "runtime/task.h"
 
@@ -15,27 +13,6 @@
 // unlinks and claims, releases the SpinLock, and only then unparks: a task that was woken may destroy the
 // primitive at once.
 namespace sluice::runtime {
-
-// Backoff: one step of waiting for another thread to do a few instructions. After some steps it lets that
-// thread run, which the system may have taken off the processor in the middle of them. For locks that are a
-// bit of a larger word.
-class Backoff {
-  public:
-    void pause() {
-        if (++rounds_ % 64 == 0) {
-            ::sched_yield();
-        } else {
-#if defined(__x86_64__)
-            __builtin_ia32_pause();
-#elif defined(__aarch64__)
-            asm volatile("yield" ::: "memory");
-#endif
-        }
-    }
-
-  private:
-    unsigned rounds_ = 0;
-};
 
 // WaitList: Waiters in the order in which they came. Guarded by the primitive's lock.
 class WaitList {
@@ -102,10 +79,11 @@ class WakeList {
         tail_ = waiter;
     }
 
+    template <class Host = OnTasks>
     void unpark_all() {
         while (Waiter* waiter = head_) {
             head_ = waiter->next;  // before the unpark, which ends the waiter's life
-            unpark(waiter->task);
+            Host::unpark(waiter->task);
         }
     }
 
@@ -118,18 +96,19 @@ class WakeList {
 // and parks. The lock goes with it and is let go of on the stack arrived at, so that nobody has to look again
 // whether there is anything to wait for: a third less than locking twice. Returns woken; or, unless the
 // waiter is a sole one, cancelled or timed_out, and then it is in no list.
-inline Outcome wait_in(WaitList& list, SpinLock& lock, Waiter& waiter, WaitReason reason, const void* what,
-                       Time deadline = kNever) {
+template <class Host = OnTasks>
+Outcome wait_in(WaitList& list, typename Host::Lock& lock, Waiter& waiter, WaitReason reason,
+                const void* what, Time deadline = kNever) {
     const Commit let_go = [](void* held, Task*) {
-        static_cast<SpinLock*>(held)->unlock();
+        static_cast<typename Host::Lock*>(held)->unlock();
         return true;
     };
     list.push_back(waiter);
     if (waiter.sole()) {
-        park(reason, what, let_go, &lock);
+        Host::park(reason, what, let_go, &lock);
         return Outcome::woken;
     }
-    const Outcome outcome = park_until(reason, what, waiter, deadline, let_go, &lock);
+    const Outcome outcome = Host::park_until(reason, what, waiter, deadline, let_go, &lock);
     if (outcome != Outcome::woken) {
         std::lock_guard guard(lock);
         list.remove(waiter);
@@ -141,13 +120,6 @@ inline Outcome wait_in(WaitList& list, SpinLock& lock, Waiter& waiter, WaitReaso
 inline Waiter waiter_of(Task* task) {
     const bool bounded = task->cancellable || task->deadline != kNever;
     return bounded ? Waiter(task) : Waiter(task, Waiter::Sole{});
-}
-
-// The calling task, which is about to wait.
-inline Task* waiting_task() {
-    Task* task = current_task();
-    SLUICE_CHECK(task != nullptr, "waiting is for tasks: started by go() or Scheduler::run()");
-    return task;
 }
 
 }  // namespace sluice::runtime

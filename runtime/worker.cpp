@@ -186,7 +186,7 @@ void Worker::after_park_until(Task* task) {
         return;
     }
     // From here on the task may be running elsewhere, or gone: only its wait word tells.
-    if (left.timer != nullptr) timers_.arm_while_waiting(*left.timer, left.deadline, *task, left.ticket);
+    if (left.timer != nullptr) timers_.arm_while_waiting(*left.timer, left.deadline, task->wait, left.ticket);
     if (!left.cancellable || !task->wait.expose(left.ticket)) return;
     // seq_cst: pairs with the store in cancel(), which comes before its look at the wait word.
     if (task->cancel_requested.load(std::memory_order_seq_cst) &&

@@ -72,7 +72,9 @@ void Explorer::go_on(Option way) {
         last_ = way.thread;
         resume(thread);
     }
-    // Somebody did something: who waits may look again.
+    // Who waits may look again once there is something else to see: two that wait would else take turns for
+    // ever.
+    if (!std::exchange(changed_, false)) return;
     for (Thread& other : threads_) {
         if (&other != &thread) other.paused = false;
     }
@@ -142,6 +144,7 @@ void Explorer::commit(Thread& thread) {
     const Store store = thread.stores.front();
     thread.stores.pop_front();
     std::memcpy(store.at, &store.bits, store.size);
+    changed_ = true;
     if (thread.stores.empty()) thread.held = false;
 }
 

@@ -58,16 +58,20 @@ class Explorer {
         return current_ != nullptr && current_->running_ != nullptr ? current_ : nullptr;
     }
 
+    // The place of the running thread in its Program.
+    std::size_t running() const { return static_cast<std::size_t>(running_ - threads_.data()); }
+
     // step() lets others go first. Called before every access to memory.
     void step();
-    // pause() ends the turn of a thread that waits for another, which must do something before it goes on.
+    // pause() ends the turn of a thread that waits for another, which must change memory before it goes on.
     void pause();
 
     // What the running thread's buffer holds for `at`, newest first; nullptr when memory has it.
     const std::uint64_t* buffered(const void* at) const;
     void buffer(void* at, std::uint64_t bits, std::size_t size);
     void empty_buffer();
-    void empty_all_buffers();  // what a heavy barrier does
+    void empty_all_buffers();                // what a heavy barrier does
+    void note_change() { changed_ = true; }  // of memory, by a read-modify-write
 
   private:
     struct Store {
@@ -102,7 +106,7 @@ class Explorer {
     unsigned choose(std::size_t count);
     bool next_schedule();
     void resume(Thread& thread);
-    static void commit(Thread& thread);
+    void commit(Thread& thread);
 
     inline static Explorer* current_ = nullptr;
 
@@ -115,6 +119,7 @@ class Explorer {
     unsigned last_ = 0;
     unsigned preemptions_ = 0;
     unsigned delays_ = 0;
+    bool changed_ = false;
 };
 
 // CheckedAtomic: std::atomic for the threads of an explorer.
@@ -183,19 +188,46 @@ class CheckedAtomic {
         }
         const T was = value_;
         value_ = change(was);
+        if (Explorer* const explorer = Explorer::current(); explorer != nullptr && value_ != was)
+            explorer->note_change();
         return was;
     }
 
     T value_;
 };
 
-// The seam, and its mutants: with one of its fences left out.
-enum class Without { nothing, full_fence, heavy_barrier };
+// SplitAtomic: a mutant, whose read-modify-writes are a read and a write.
+template <class T>
+class SplitAtomic : public CheckedAtomic<T> {
+  public:
+    using CheckedAtomic<T>::CheckedAtomic;
+
+    T exchange(T value, std::memory_order = std::memory_order_seq_cst) {
+        const T was = this->load();
+        this->store(value);
+        return was;
+    }
+    bool compare_exchange_strong(T& expected, T desired, std::memory_order = std::memory_order_seq_cst,
+                                 std::memory_order = std::memory_order_seq_cst) {
+        const T was = this->load();
+        const bool swapped = was == expected;
+        if (swapped) this->store(desired);
+        expected = was;
+        return swapped;
+    }
+    bool compare_exchange_weak(T& expected, T desired, std::memory_order = std::memory_order_seq_cst,
+                               std::memory_order = std::memory_order_seq_cst) {
+        return compare_exchange_strong(expected, desired);
+    }
+};
+
+// The seam, and its mutants: with one of its fences left out, or with read-modify-writes in two parts.
+enum class Without { nothing, full_fence, heavy_barrier, atomicity };
 
 template <Without kWithout = Without::nothing>
 struct CheckedAtomics {
     template <class T>
-    using Atomic = CheckedAtomic<T>;
+    using Atomic = std::conditional_t<kWithout == Without::atomicity, SplitAtomic<T>, CheckedAtomic<T>>;
 
     static void full_fence() {
         Explorer* const explorer = Explorer::current();

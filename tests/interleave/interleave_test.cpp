@@ -11,17 +11,10 @@
 #include "runtime/next_slot.h"
 #include "runtime/run_queue.h"
 #include "runtime/task.h"
-#include "tests/interleave/explorer.h"
+#include "tests/interleave/expect.h"
 
 namespace sluice::runtime::interleave {
 namespace {
-
-void expect_correct(const char* what, const Exploration& found) {
-    EXPECT_EQ(found.bug, "") << what;
-    EXPECT_TRUE(found.complete) << what << ": gave up after " << found.schedules << " schedules";
-    std::printf("%s: %llu schedules\n", what, static_cast<unsigned long long>(found.schedules));
-    testing::Test::RecordProperty(what, std::to_string(found.schedules));
-}
 
 // --- RunQueue: an owner that pushes and pops, and a thief, with a ring of four.
 
