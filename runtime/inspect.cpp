@@ -48,6 +48,7 @@ Counters counters(Scheduler& scheduler) {
     Scheduler::State& state = scheduler.state();
     Counters sum;
     sum.workers = state.options.workers;
+    sum.active_workers = state.active.load(std::memory_order_relaxed);
     sum.live = state.live();
     sum.spawned = state.spawned_outside.load(std::memory_order_acquire);
     for (const auto& worker : state.workers) {

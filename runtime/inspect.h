@@ -26,7 +26,8 @@ struct TaskInfo {
 
 struct Counters {
     unsigned workers = 0;
-    std::uint64_t live = 0;  // tasks that have not ended
+    unsigned active_workers = 0;  // the others rest: there are fewer CPUs than when they were started
+    std::uint64_t live = 0;       // tasks that have not ended
     std::uint64_t spawned = 0;
     std::uint64_t peak = 0;  // the most that were alive, as seen whenever a stack was made
     std::uint64_t steals = 0;

@@ -294,6 +294,17 @@ void Netpoller::free_slot(PollSlot& slot) {
     open_slots_.fetch_sub(1, std::memory_order_relaxed);
 }
 
+bool Netpoller::awaited() {
+    std::lock_guard lock(lock_);
+    return std::ranges::any_of(slabs_, [](const auto& slab) {
+        return std::any_of(slab.get(), slab.get() + kSlab, [](PollSlot& slot) {
+            std::lock_guard slot_lock(slot.lock_);
+            return slot.dormant_ != nullptr || slot.sides_[0].waiter != nullptr ||
+                   slot.sides_[1].waiter != nullptr;
+        });
+    });
+}
+
 bool Netpoller::poll(Duration patience, Woken& woken) {
     bool interrupted = false;
     epoll_event events[kEvents];

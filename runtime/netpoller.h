@@ -185,6 +185,9 @@ class Netpoller {
     // The epoll itself; readable when poll() would find something.
     int descriptor() const { return epoll_; }
 
+    // awaited() is whether a task waits for one of the descriptors, or a Dormant dozes with one. Any thread.
+    bool awaited();
+
     // Descriptors registered at present.
     std::size_t open_slots() const { return open_slots_.load(std::memory_order_relaxed); }
 

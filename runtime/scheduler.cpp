@@ -18,14 +18,18 @@ std::atomic<unsigned> workers_of_last{0};
 
 Options complete(Options options) {
     if (options.virtual_time) options.workers = 1;
-    if (options.workers == 0) options.workers = available_cpus();
+    if (options.workers == 0) options.workers = available_cpus(options.system_root);
     options.workers = std::min(options.workers, IdleSet::kMax);
     return options;
 }
 
 }  // namespace
 
-Scheduler::State::State(Scheduler&, Options given) : options(complete(given)), stacks(options.stack) {}
+Scheduler::State::State(Scheduler&, Options given)
+    : options(complete(given)),
+      follows_cpus(given.workers == 0 && !options.virtual_time),
+      stacks(options.stack),
+      active(options.workers) {}
 
 void Scheduler::State::inject(TaskList&& tasks) {
     const std::size_t count = tasks.size();
@@ -45,6 +49,11 @@ void Scheduler::State::work_published(bool by_worker) {
 
 void Scheduler::State::interrupt(unsigned worker) {
     workers[worker]->poller().interrupt();
+}
+
+void Scheduler::State::activate(unsigned count) {
+    const unsigned before = active.exchange(count, std::memory_order_seq_cst);
+    for (unsigned i = std::min(before, count); i < std::max(before, count); ++i) interrupt(i);
 }
 
 void Scheduler::State::stop() {
@@ -81,6 +90,9 @@ Scheduler::~Scheduler() {
 
 unsigned Scheduler::workers() const {
     return state_->options.workers;
+}
+unsigned Scheduler::active_workers() const {
+    return state_->active.load(std::memory_order_relaxed);
 }
 const Options& Scheduler::options() const {
     return state_->options;

@@ -4,6 +4,7 @@
 #include <cstdint>
 #include <exception>
 #include <memory>
+#include <string>
 #include <utility>
 
 #include "runtime/go.h"
@@ -15,7 +16,9 @@ namespace sluice::runtime {
 class Worker;
 
 struct Options {
-    unsigned workers = 0;            // threads that run tasks; 0: available_cpus(). At most 256
+    // Threads that run tasks, at most 256. 0: as many as available_cpus() says; when that falls, as many
+    // rest, until it rises again.
+    unsigned workers = 0;
     std::size_t stack = 256 * 1024;  // bytes of virtual memory for a usual stack, rounded up to a page
     bool virtual_time =
         false;  // one worker; time stands still while a task can run, then jumps to the next timer
@@ -25,6 +28,15 @@ struct Options {
     // with what() and where the task was spawned. Either way it is counted.
     void (*on_exception)(std::exception_ptr exception, const Task& task) = nullptr;
     bool abort_on_exception = false;  // end the process after that
+
+    // Called, on a thread that is no worker, when all tasks are parked and nothing this scheduler knows of
+    // can wake them: no timer, no socket or signal that is waited for, no call of blocking(). Once, until a
+    // task has run again: another thread may still wake one. Null: a dump of the tasks on stderr. In virtual
+    // time the process ends instead.
+    void (*on_deadlock)(Scheduler& scheduler) = nullptr;
+
+    // Where /proc and /sys are looked for, to learn the cgroup's quota: for tests.
+    std::string system_root;
 };
 
 // Scheduler: runs tasks on a fixed set of threads, the workers.
@@ -53,6 +65,8 @@ class Scheduler {
     }
 
     unsigned workers() const;
+    // Those that run tasks at present: fewer than workers() after CPUs were taken away.
+    unsigned active_workers() const;
     const Options& options() const;
 
     // hold(), release() bracket work outside the scheduler that will wake a task (a blocking call on another
@@ -78,6 +92,7 @@ class Scheduler {
 
 // available_cpus() is how many CPUs this process may use at a time: those of its affinity mask, or fewer when
 // a cgroup quota (v1 or v2) allows less; at least 1.
-unsigned available_cpus();
+// `system_root`: see Options.
+unsigned available_cpus(const std::string& system_root = "");
 
 }  // namespace sluice::runtime

@@ -60,6 +60,8 @@ struct Scheduler::State {
     // caller is a worker, who will get to the work itself; in any case, when it is not.
     void work_published(bool by_worker);
     void interrupt(unsigned worker);
+    // activate() has the first `count` workers run tasks, and the others rest.
+    void activate(unsigned count);
     void stop();
 
     void note_peak();
@@ -69,11 +71,13 @@ struct Scheduler::State {
 
     // Fixed.
     const Options options;
+    const bool follows_cpus;  // the number of workers was not given
     StackPool stacks;
     std::vector<std::unique_ptr<Worker>> workers;
 
     GlobalQueue queue;
     IdleSet idle;
+    std::atomic<unsigned> active;  // the workers that run tasks: the first so many
     std::atomic<bool> main_ended{false};
     std::atomic<bool> stopping{false};
     std::atomic<std::uint64_t> spawned_outside{0};

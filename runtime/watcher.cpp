@@ -1,12 +1,15 @@
 #include "runtime/watcher.h"
 
 #include <algorithm>
+#include <cstdio>
 #include <ctime>
+#include <utility>
 
 #include <sys/epoll.h>
 #include <sys/eventfd.h>
 #include <unistd.h>
 
+#include "runtime/inspect.h"
 #include "runtime/scheduler_state.h"
 
 namespace sluice::runtime {
@@ -18,6 +21,7 @@ using namespace std::chrono_literals;
 constexpr Duration kTick = 10ms;
 constexpr Duration kQuietTick = 250ms;
 constexpr Duration kStacksEvery = 1s;
+constexpr Duration kCpusEvery = 1s;
 constexpr int kStacksShare =
     5;  // looking at stacks, and giving them back, takes a fifth of a processor at most
 
@@ -61,6 +65,12 @@ void Watcher::run() {
         const Time now = steady_now();
         const bool busy = look_at_workers(now);
         look_at_stacks(now);
+        look_at_cpus(now);
+        if (busy) {
+            switches_when_stuck_ = kNotStuck;
+        } else {
+            look_for_deadlock();
+        }
         // Without descriptors to spare there is no epoll, and this is a plain pause.
         epoll_event event{};
         const Duration pause = patience(busy, now);
@@ -73,7 +83,7 @@ bool Watcher::look_at_workers(Time now) {
     bool busy = false;
     if (shared_.stopping.load(std::memory_order_acquire)) return busy;  // the workers have left, not stuck
     for (unsigned i = 0; i < seen_.size(); ++i) {
-        const bool idle = shared_.idle.contains(i);
+        const bool idle = shared_.idle.contains(i) || shared_.workers[i]->resting();
         busy |= !idle;
         judge(i, idle, now);
         if (seen_[i].stale) stand_in(i, now);
@@ -116,13 +126,51 @@ void Watcher::stand_in(unsigned index, Time now) {
 
 void Watcher::look_at_stacks(Time now) {
     if (now < stacks_again_) return;
-    std::uint64_t switches = 0;
-    for (const auto& worker : shared_.workers) switches += worker->stats.switches.get();
-    if (switches == switches_at_stacks_ && !stacks_left_over_) return;
-    switches_at_stacks_ = switches;
+    const std::uint64_t seen = switches();
+    if (seen == switches_at_stacks_ && !stacks_left_over_) return;
+    switches_at_stacks_ = seen;
     const Duration before = own_time();
     stacks_left_over_ = shared_.stacks.trim(now - kParkedAfter);
     stacks_again_ = now + std::max<Duration>(kStacksEvery, (own_time() - before) * kStacksShare);
+}
+
+std::uint64_t Watcher::switches() const {
+    std::uint64_t sum = 0;
+    for (const auto& worker : shared_.workers) sum += worker->stats.switches.get();
+    return sum;
+}
+
+void Watcher::look_at_cpus(Time now) {
+    if (!shared_.follows_cpus || now < cpus_again_) return;
+    cpus_again_ = now + kCpusEvery;
+    const unsigned count = std::min(available_cpus(shared_.options.system_root), shared_.options.workers);
+    if (count != shared_.active.load(std::memory_order_relaxed)) shared_.activate(count);
+}
+
+// What is seen twice in a row, with nothing run in between, is no moment between a wake and its worker's.
+void Watcher::look_for_deadlock() {
+    const std::uint64_t seen = switches();
+    if (shared_.live() == 0 || !nothing_can_wake()) {
+        switches_when_stuck_ = kNotStuck;
+        return;
+    }
+    if (switches_when_stuck_ != seen) {
+        switches_when_stuck_ = seen;
+        deadlock_told_ = false;
+        return;
+    }
+    if (std::exchange(deadlock_told_, true)) return;
+    if (shared_.options.on_deadlock != nullptr) return shared_.options.on_deadlock(scheduler_);
+    std::fprintf(stderr, "all tasks are parked, and nothing is left that could wake them:\n%s",
+                 dump(scheduler_).c_str());
+}
+
+bool Watcher::nothing_can_wake() const {
+    if (shared_.stopping.load() || !shared_.queue.empty() || shared_.holds.load() != 0) return false;
+    return std::ranges::none_of(shared_.workers, [](const auto& worker) {
+        return worker->has_ring_work() || worker->has_posted() || worker->timers().next_exact() != kNever ||
+               worker->poller().awaited();
+    });
 }
 
 Duration Watcher::patience(bool busy, Time now) const {

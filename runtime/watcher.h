@@ -18,6 +18,9 @@ namespace sluice::runtime {
 //   timers and sockets until it comes back.
 // - Stacks that were used deep and are not any more, of tasks parked for kParkedAfter and of the pool, are
 //   given back to the system but for their tops.
+// - When all tasks are parked and nothing can wake them, it says so (Options::on_deadlock).
+// - When the CPUs that this process may use become fewer, it has as many workers rest, until they become
+// more.
 //
 // Looks every 10 ms while a worker is busy, four times a second while none is: a worker that gets stuck just
 // then is seen that much later. Not in virtual time.
@@ -33,6 +36,8 @@ class Watcher {
     Watcher& operator=(const Watcher&) = delete;
 
   private:
+    static constexpr std::uint64_t kNotStuck = ~std::uint64_t{0};
+
     struct Seen {
         std::uint64_t switches = 0;
         Time since{};
@@ -44,6 +49,10 @@ class Watcher {
     void judge(unsigned worker, bool idle, Time now);
     void stand_in(unsigned worker, Time now);
     void look_at_stacks(Time now);
+    void look_at_cpus(Time now);
+    void look_for_deadlock();
+    bool nothing_can_wake() const;
+    std::uint64_t switches() const;
     Duration patience(bool busy, Time now) const;
 
     Scheduler& scheduler_;
@@ -57,6 +66,9 @@ class Watcher {
     Time stacks_again_{};
     std::uint64_t switches_at_stacks_ = ~std::uint64_t{0};
     bool stacks_left_over_ = false;
+    Time cpus_again_{};
+    std::uint64_t switches_when_stuck_ = kNotStuck;
+    bool deadlock_told_ = false;
 
     std::thread thread_;
 };

@@ -241,7 +241,7 @@ void Worker::post(Task* task) {
         posted_.store(true, std::memory_order_seq_cst);
     }
     std::atomic_thread_fence(std::memory_order_seq_cst);  // as in Scheduler::State::work_published()
-    if (shared_.idle.claim_this(index_)) shared_.interrupt(index_);
+    if (shared_.idle.claim_this(index_) || resting()) shared_.interrupt(index_);
 }
 
 Task* Worker::take_posted() {
@@ -296,6 +296,11 @@ Task* Worker::next_at_random() {
 
 Task* Worker::find_work() {
     for (;;) {
+        if (retired()) [[unlikely]] {
+            if (shared_.stopping.load(std::memory_order_acquire)) return nullptr;
+            hand_over_and_rest();
+            continue;
+        }
         if (budget_ <= 0) {
             if (Task* const task = end_batch()) return task;
         }
@@ -393,6 +398,36 @@ void Worker::end_search() {
     searching_ = false;
     // The last searcher has found something: there may be more than one can do.
     if (shared_.idle.end_search()) shared_.work_published(true);
+}
+
+bool Worker::retired() const {
+    return index_ >= shared_.active.load(std::memory_order_relaxed);
+}
+
+// Not announced as idle, or somebody might rely on this worker for work it does not take. What it is waited
+// for it hears of by interrupt(): its inbox, the stop flag, and that it is wanted again.
+void Worker::hand_over_and_rest() {
+    TaskList tasks;
+    while (Task* const task = next_local()) tasks.push(task);
+    while (Task* const task = take_posted()) tasks.push(task);
+    if (!tasks.empty()) shared_.inject(std::move(tasks));
+    if (searching_) end_search();
+    timers_.falls_asleep();
+    resting_.store(true, std::memory_order_seq_cst);
+    std::atomic_thread_fence(std::memory_order_seq_cst);  // pairs with those of activate(), stop(), post()
+    Woken woken;
+    const bool wanted = !retired() || shared_.stopping.load(std::memory_order_seq_cst) || has_posted();
+    const Duration patience = wanted ? Duration::zero() : time_to_timer(woken);
+    if (patience > Duration::zero()) {
+        stats.polls.add();
+        poller_.poll(patience, woken);
+        budget_ = batch_;
+        batch_began_ = Time{};
+        clock_ = coarse_clock();
+    }
+    resting_.store(false, std::memory_order_relaxed);
+    timers_.awake();
+    take_in(woken);
 }
 
 // Sleeps until a socket, a timer or another thread has something for this worker. IdleSet tells why no wakeup

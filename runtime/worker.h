@@ -98,6 +98,10 @@ class alignas(64) Worker {
     std::int64_t clock() const { return clock_; }
 
     // Any thread.
+    // resting() is whether this worker is one of those that are not to run tasks just now. It watches its
+    // sockets and timers all the same, and what they wake goes to the others.
+    bool resting() const { return resting_.load(std::memory_order_acquire); }
+    bool has_posted() const { return posted_.load(std::memory_order_acquire); }
     bool has_ring_work() const { return !ring_.empty(); }
     // For the watcher, when this worker is stuck: what its next-slot and its inbox hold.
     Task* steal_next() { return next_slot_.steal(); }
@@ -121,6 +125,8 @@ class alignas(64) Worker {
     Task* steal();
     void end_search();
 
+    bool retired() const;
+    void hand_over_and_rest();
     void rest();
     void rest_in_virtual_time();
     bool work_anywhere() const;
@@ -196,6 +202,7 @@ class alignas(64) Worker {
     SpinLock inbox_lock_;
     TaskList inbox_;  // guarded by inbox_lock_
     std::atomic<bool> posted_{false};
+    std::atomic<bool> resting_{false};
 
     TimerQueue timers_;
     Netpoller poller_;

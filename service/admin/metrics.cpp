@@ -270,6 +270,8 @@ void write_delays(Exposition& out, const runtime::Delays& delays) {
 void write_runtime(Exposition& out, const Stats& stats) {
     const runtime::Counters& r = stats.runtime;
     out.only("sluice_runtime_workers", "gauge", "Threads that run tasks.", r.workers);
+    out.only("sluice_runtime_active_workers", "gauge",
+             "Of these, those that the CPUs at hand are enough for.", r.active_workers);
     out.only("sluice_runtime_tasks", "gauge", "Tasks that have not ended.", r.live);
     out.only("sluice_runtime_tasks_peak", "gauge", "The most tasks at a time.", r.peak);
     out.only("sluice_runtime_tasks_spawned_total", "counter", "Tasks started.", r.spawned);

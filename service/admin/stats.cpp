@@ -124,6 +124,7 @@ Json failures(const telemetry::Totals& totals) {
 
 Json runtime_part(const runtime::Counters& counters) {
     return {{"workers", counters.workers},
+            {"active_workers", counters.active_workers},
             {"tasks", {{"live", counters.live}, {"spawned", counters.spawned}, {"peak", counters.peak}}},
             {"steals", counters.steals},
             {"parks", counters.parks},

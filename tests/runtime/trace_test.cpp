@@ -126,14 +126,18 @@ TEST_P(SchedulingDelay, OfOneWakeInSomeHundredIsMeasured) {
     scheduler.run([] {
         Channel<int> ping;
         Channel<int> pong;
+        WaitGroup group;
+        group.add();
         go([&] {
             for (const int i : ping) pong.send(i);
+            group.done();
         });
         for (int i = 0; i < kRounds; ++i) {
             ping.send(i);
             pong.receive();
         }
         ping.close();
+        group.wait();
     });
     const Delays delays = counters(scheduler).scheduling_delay;
     EXPECT_GE(delays.count(), 10U);  // each worker counts for itself

@@ -5,13 +5,18 @@
 #include <algorithm>
 #include <atomic>
 #include <chrono>
+#include <cstdlib>
+#include <filesystem>
 #include <fstream>
+#include <string>
 #include <thread>
+#include <type_traits>
 #include <vector>
 
 #include <boost/asio/buffer.hpp>
 #include <unistd.h>
 
+#include "runtime/blocking.h"
 #include "runtime/channel.h"
 #include "runtime/inspect.h"
 #include "runtime/sanitizer.h"
@@ -27,22 +32,29 @@ namespace {
 using namespace std::chrono_literals;
 namespace asio = boost::asio;
 
-// Runs `others` while a task of another worker never parks.
+// Runs `others`, which may take the thread of the task that is stuck, while a task of another worker never
+// parks.
 template <class F>
 void beside_a_stuck_task(F others) {
     Scheduler scheduler({.workers = 2});
     scheduler.run([&] {
         std::atomic<bool> stop{false};
         std::atomic<bool> stuck{false};
+        std::atomic<pid_t> stuck_thread{0};
         WaitGroup group;
         group.add();
         go([&] {
+            stuck_thread.store(::gettid());
             stuck.store(true);
             while (!stop.load()) std::this_thread::yield();
             group.done();
         });
         while (!stuck.load()) this_task::sleep_for(1ms);
-        others();
+        if constexpr (std::is_invocable_v<F, pid_t>) {
+            others(stuck_thread.load());
+        } else {
+            others();
+        }
         stop.store(true);
         group.wait();
     });
@@ -127,15 +139,38 @@ TEST(Watcher, AStuckWorkersSocketsAreServed) {
     });
 }
 
-// A task that never parks, and two that do nothing but yield.
+// What `value` says of each thread of this process but one, summed up.
+std::uint64_t of_all_threads(const char* file, std::uint64_t (*value)(std::istream&), pid_t except = 0) {
+    std::uint64_t sum = 0;
+    for (const auto& thread : std::filesystem::directory_iterator("/proc/self/task")) {
+        if (thread.path().filename() == std::to_string(except)) continue;
+        std::ifstream in(thread.path() / file);
+        sum += value(in);
+    }
+    return sum;
+}
+
+// How long threads were ready to run, and the machine had no processor for them.
+Duration kept_waiting(pid_t except) {
+    const auto second = [](std::istream& in) {
+        std::uint64_t ran = 0;
+        std::uint64_t waited = 0;
+        in >> ran >> waited;
+        return waited;
+    };
+    return Duration(static_cast<std::int64_t>(of_all_threads("schedstat", second, except)));
+}
+
+// A task that never parks, and two that do nothing but yield. A timer during which the machine kept our
+// threads waiting says nothing about us, and is not counted.
 TEST(Watcher, AMillisecondTimerIsPunctualBesideAStuckTaskAndAStormOfYields) {
     if (kTsan || kAsan) GTEST_SKIP() << "measures time";
 #ifdef SLUICE_FORCE_MIGRATION
     GTEST_SKIP() << "every other wake goes to the worker that is stuck";
 #endif
-    constexpr int kRounds = 400;
+    constexpr std::size_t kRounds = 300;
     std::vector<Duration> late;
-    beside_a_stuck_task([&] {
+    beside_a_stuck_task([&](pid_t stuck) {
         std::atomic<bool> stop{false};
         WaitGroup storm;
         storm.add(2);
@@ -145,20 +180,112 @@ TEST(Watcher, AMillisecondTimerIsPunctualBesideAStuckTaskAndAStormOfYields) {
                 storm.done();
             });
         }
-        for (int i = 0; i < kRounds; ++i) {
+        for (const Time give_up = now() + 20s; late.size() < kRounds && now() < give_up;) {
+            const Duration before = kept_waiting(stuck);
             const Time due = now() + 1ms;
             this_task::sleep_until(due);
-            late.push_back(now() - due);
+            const Duration lateness = now() - due;
+            if (kept_waiting(stuck) - before < 500us) late.push_back(lateness);
         }
         stop.store(true);
         storm.wait();
     });
+    if (late.size() < kRounds) GTEST_SKIP() << "this machine has no processor to spare";
     std::ranges::sort(late);
     RecordProperty("p50_us", static_cast<int>(late[kRounds / 2] / 1us));
     RecordProperty("p99_us", static_cast<int>(late[kRounds * 99 / 100] / 1us));
-    // 5 ms on a machine of its own; a busy one adds what it takes from us.
-    EXPECT_LE(late[kRounds / 2], 5ms);
-    EXPECT_LE(late[kRounds * 99 / 100], 100ms);
+    EXPECT_LE(late[kRounds * 99 / 100], 5ms);
+}
+
+TEST(Watcher, AnIdleSchedulerWakesUpFiveTimesASecondAtMost) {
+    Scheduler scheduler({.workers = 4});
+    scheduler.run([] {
+        const auto switches = [] {
+            return of_all_threads("status", [](std::istream& in) {
+                for (std::string name; in >> name;) {
+                    std::uint64_t count = 0;
+                    if (name == "voluntary_ctxt_switches:" && in >> count) return count;
+                }
+                return std::uint64_t{0};
+            });
+        };
+        this_task::sleep_for(200ms);  // until all have fallen asleep
+        const std::uint64_t before = switches();
+        this_task::sleep_for(2s);
+        EXPECT_LE(switches() - before, 2U * 5U + 1U);  // the last is our own
+    });
+}
+
+std::atomic<Channel<int>*> stuck_channel{nullptr};
+std::atomic<int> deadlocks{0};
+
+TEST(Watcher, TasksThatNothingCanWakeAreTold) {
+    deadlocks = 0;
+    Scheduler scheduler({.workers = 2, .on_deadlock = [](Scheduler& s) {
+                             deadlocks.fetch_add(1);
+                             EXPECT_NE(dump(s).find("2 tasks parked in channel receive"), std::string::npos)
+                                 << dump(s);
+                             stuck_channel.load()->close();
+                         }});
+    scheduler.run([] {
+        for (int round = 0; round < 2; ++round) {
+            Channel<int> never;
+            stuck_channel = &never;
+            WaitGroup group;
+            group.add(2);
+            for (int i = 0; i < 2; ++i) {
+                go([&] {
+                    never.receive();
+                    group.done();
+                });
+            }
+            group.wait();
+        }
+    });
+    EXPECT_EQ(deadlocks.load(), 2);  // once each, and told again of the second
+}
+
+TEST(Watcher, TasksThatNothingCanWakeAreDumpedByDefault) {
+    EXPECT_EXIT(
+        {
+            Scheduler scheduler({.workers = 1});
+            Channel<int> never;
+            std::thread rescue([&] {
+                std::this_thread::sleep_for(2s);  // another thread may wake a task after all
+                never.close();
+            });
+            scheduler.run([&] { never.receive(); });
+            rescue.join();
+            std::exit(0);
+        },
+        testing::ExitedWithCode(0),
+        "nothing is left that could wake them:\n1 task parked in channel receive");
+}
+
+// What may still wake a task: a timer, a socket, a call that blocks.
+TEST(Watcher, TasksThatWaitForSomethingOutsideAreNoDeadlock) {
+    deadlocks = 0;
+    const auto wait_for = [](auto what) {
+        Scheduler scheduler({.workers = 2, .on_deadlock = [](Scheduler&) { deadlocks.fetch_add(1); }});
+        scheduler.run(what);
+    };
+    std::thread timer(wait_for, [] { this_task::sleep_for(1200ms); });
+    std::thread blocked(wait_for, [] { blocking([] { std::this_thread::sleep_for(1200ms); }); });
+    std::thread socket(wait_for, [] {
+        auto [left, right] = stream_pair();
+        std::thread peer([descriptor = right.native_handle()] {
+            std::this_thread::sleep_for(1200ms);
+            [[maybe_unused]] const ssize_t n = ::write(descriptor, "x", 1);
+        });
+        char byte = 0;
+        error_code error;
+        EXPECT_EQ(left.read_some(asio::buffer(&byte, 1), error), 1U);
+        peer.join();
+    });
+    timer.join();
+    blocked.join();
+    socket.join();
+    EXPECT_EQ(deadlocks.load(), 0);
 }
 
 std::size_t resident() {

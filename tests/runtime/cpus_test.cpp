@@ -1,0 +1,136 @@
+// How many CPUs this process may use, told by a system of files of our own, and followed when it changes.
+
+#include <atomic>
+#include <bit>
+#include <chrono>
+#include <filesystem>
+#include <fstream>
+#include <string>
+#include <thread>
+
+#include <stdlib.h>
+
+#include "runtime/inspect.h"
+#include "runtime/this_task.h"
+#include "runtime/wait_group.h"
+#include "tests/runtime/on_workers.h"
+
+namespace sluice::runtime {
+namespace {
+
+using namespace std::chrono_literals;
+
+class Cpus : public testing::Test {
+  protected:
+    Cpus() {
+        std::string name = testing::TempDir() + "cpus-XXXXXX";
+        root_ = ::mkdtemp(name.data());
+    }
+    ~Cpus() override { std::filesystem::remove_all(root_); }
+
+    void write(const std::string& path, const std::string& text) {
+        std::filesystem::create_directories(std::filesystem::path(root_ + path).parent_path());
+        std::ofstream(root_ + path + "~") << text << '\n';
+        std::filesystem::rename(root_ + path + "~", root_ + path);  // nobody reads half of it
+    }
+
+    std::string root_;
+};
+
+TEST_F(Cpus, AreWhatTheTightestQuotaOnTheWayGrants) {
+    const unsigned all = available_cpus(root_);
+    EXPECT_GE(all, 1U);
+    write("/proc/self/cgroup", "0::/a/b");
+    write("/sys/fs/cgroup/a/b/cpu.max", "max 100000");
+    EXPECT_EQ(available_cpus(root_), all);
+    write("/sys/fs/cgroup/a/cpu.max", "50000 100000");
+    EXPECT_EQ(available_cpus(root_), 1U);
+}
+
+TEST_F(Cpus, AreWhatAQuotaOfVersion1Grants) {
+    const unsigned all = available_cpus(root_);
+    write("/proc/self/cgroup", "4:memory:/x\n3:cpu,cpuacct:/x");
+    write("/sys/fs/cgroup/cpu/x/cpu.cfs_period_us", "100000");
+    write("/sys/fs/cgroup/cpu/x/cpu.cfs_quota_us", "-1");
+    EXPECT_EQ(available_cpus(root_), all);
+    write("/sys/fs/cgroup/cpu/x/cpu.cfs_quota_us", "90000");
+    EXPECT_EQ(available_cpus(root_), 1U);
+}
+
+void wait_until(auto&& condition) {
+    const Time give_up = now() + 30s;
+    while (!condition() && now() < give_up) this_task::sleep_for(5ms);
+    EXPECT_TRUE(condition());
+}
+
+// The workers on which some tasks ran that kept one busy for a while.
+unsigned workers_in_use() {
+    std::atomic<std::uint64_t> seen{0};
+    WaitGroup group;
+    for (int i = 0; i < 64; ++i) {
+        group.add();
+        go([&] {
+            const Time until = now() + 200us;
+            while (now() < until) {
+            }
+            seen.fetch_or(std::uint64_t{1} << worker_index());
+            group.done();
+        });
+    }
+    group.wait();
+    return static_cast<unsigned>(std::popcount(seen.load()));
+}
+
+TEST_F(Cpus, AreFollowedByTheWorkersWhenTheyChange) {
+#ifdef SLUICE_FORCE_MIGRATION
+    GTEST_SKIP() << "tasks are resumed on any worker";
+#endif
+    write("/proc/self/cgroup", "0::/");
+    write("/sys/fs/cgroup/cpu.max", "max 100000");
+    if (available_cpus(root_) < 2) GTEST_SKIP() << "there is but one CPU";
+    Scheduler scheduler({.system_root = root_});
+    scheduler.run([&] {
+        wait_until([] { return workers_in_use() >= 2; });
+        // One that sleeps on each worker wakes up though its worker rests by then.
+        WaitGroup sleepers;
+        std::atomic<std::uint64_t> asleep{0};
+        std::atomic<bool> stop{false};
+        for (unsigned i = 0; i < 2 * scheduler.workers(); ++i) {
+            sleepers.add();
+            go([&] {
+                while (std::popcount(asleep.load()) < 2 && !stop.load()) {
+                    asleep.fetch_or(std::uint64_t{1} << worker_index());
+                    const Time until = now() + 200us;
+                    while (now() < until) {
+                    }
+                    this_task::yield();
+                }
+                this_task::sleep_for(3s);
+                sleepers.done();
+            });
+        }
+        write("/sys/fs/cgroup/cpu.max", "100000 100000");
+        wait_until([&] { return scheduler.active_workers() == 1; });
+        wait_until([] { return workers_in_use() == 1; });
+        stop.store(true);
+        sleepers.wait();
+        EXPECT_EQ(workers_in_use(), 1U);
+        EXPECT_EQ(counters(scheduler).active_workers, 1U);
+        write("/sys/fs/cgroup/cpu.max", "max 100000");
+        wait_until([&] { return scheduler.active_workers() == scheduler.workers(); });
+        wait_until([] { return workers_in_use() >= 2; });
+    });
+}
+
+TEST_F(Cpus, AreNotFollowedWhenTheNumberOfWorkersWasGiven) {
+    write("/proc/self/cgroup", "0::/");
+    write("/sys/fs/cgroup/cpu.max", "100000 100000");
+    Scheduler scheduler({.workers = 3, .system_root = root_});
+    scheduler.run([&] {
+        this_task::sleep_for(50ms);
+        EXPECT_EQ(scheduler.active_workers(), 3U);
+    });
+}
+
+}  // namespace
+}  // namespace sluice::runtime
