@@ -9,6 +9,7 @@
 #include <span>
 #include <vector>
 
+#include "runtime/gdb_tables.h"
 #include "runtime/spin_lock.h"
 #include "runtime/task.h"
 
@@ -66,19 +67,24 @@ class StackPool {
     // fault.
     bool in_guard(const Task& task, const void* address) const;
 
+    static constexpr std::size_t kColours = 16;
+    static constexpr std::size_t kColourStep = 128;
+
   private:
     static constexpr std::size_t kSlabBytes = std::size_t{64} << 20;
     static constexpr std::size_t kPage = 4096;
-    static constexpr std::size_t kColours = 16;
-    static constexpr std::size_t kColourStep = 128;
 
     struct Slab {
         char* const base;
         const std::size_t slot_bytes;
         const std::size_t slots;
         std::atomic<std::size_t> carved{0};
+        GdbSlab shown{base, slot_bytes, &carved};
 
-        Slab(char* at, std::size_t bytes, std::size_t count) : base(at), slot_bytes(bytes), slots(count) {}
+        Slab(char* at, std::size_t bytes, std::size_t count) : base(at), slot_bytes(bytes), slots(count) {
+            show_to_gdb(shown);
+        }
+        ~Slab() { hide_from_gdb(shown); }
 
         Task* task(std::size_t index) const;
     };
