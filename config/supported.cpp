@@ -10,9 +10,6 @@ namespace {
 
 constexpr std::array kNotBuilt{
 
-    NotBuilt{"/upstream", "https://*", "TLS to an upstream"},
-    NotBuilt{"/upstreams/*/tls", "*", "TLS to an upstream"},
-
     NotBuilt{"/limits/*/algorithm", "!token_bucket", "any algorithm but token_bucket"},
     NotBuilt{"/limits/*/action", "!reject", "any action but reject"},
 

@@ -33,6 +33,7 @@ class Validator {
     void listeners();
     void certificates();
     void admin();
+    void server_names();
     void upstreams();
     void routes();
     void limits();
@@ -115,6 +116,22 @@ void Validator::admin() {
         const Value& where = admin ? *admin : root_;
         complain(key(where, "address").value_or(key(root_, "listen").value_or(where)),
                  quote(listen.address.text) + R"( is the address of both "listen" and "admin")");
+    }
+}
+
+// A socket's path is no name that a certificate could be for.
+void Validator::server_names() {
+    const auto upstreams = key(root_, "upstreams");
+    for (std::size_t i = 0; upstreams && i < upstreams->node.members.size(); ++i) {
+        const Value entry = upstreams->entry(upstreams->node.members[i]);
+        const Upstream& settings = config_.upstreams[i];
+        const auto tls = key(entry, "tls");
+        if (!tls || !settings.tls) continue;
+        judge(*tls, "ca", settings.tls->ca, judges_.authorities);
+        const bool nameless = std::ranges::any_of(
+            settings.servers, [](const Server& server) { return !server.address.unix_path.empty(); });
+        if (nameless && settings.tls->verify && settings.tls->server_name.empty())
+            complain(*tls, R"("server_name" is missing: a Unix socket has no name to verify)");
     }
 }
 
@@ -234,6 +251,7 @@ void validate(Reader& reader, const Value& root, const Config& config, const Jud
     validator.listeners();
     validator.certificates();
     validator.admin();
+    validator.server_names();
     validator.upstreams();
     validator.routes();
     validator.limits();

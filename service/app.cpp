@@ -8,6 +8,7 @@
 #include <cstdlib>
 #include <memory>
 #include <optional>
+#include <stdexcept>
 #include <string>
 #include <utility>
 #include <vector>
@@ -86,6 +87,13 @@ std::vector<std::string> files_of(const std::string& path, const config::Config&
     return files;
 }
 
+// What cannot be served from the start on is told like a mistake in the file.
+std::shared_ptr<const proxy::Snapshot> first_of(
+    std::expected<std::shared_ptr<const proxy::Snapshot>, std::string> loaded) {
+    if (!loaded) throw std::runtime_error(loaded.error());
+    return std::move(*loaded);
+}
+
 class App {
   public:
     App(runtime::Scheduler& scheduler, runtime::SignalSet& signals, std::string path,
@@ -148,7 +156,7 @@ App::App(runtime::Scheduler& scheduler, runtime::SignalSet& signals, std::string
       environment_(std::move(environment)),
       telemetry_(scheduler.workers(), log_options(config.log), access_options(config.log)),
       loader_(config.clients.max, scheduler.workers(), telemetry_.log),
-      snapshots_(loader_.load(std::move(config)).value()),
+      snapshots_(first_of(loader_.load(std::move(config)))),
       registry_(scheduler.workers()),
       context_{.telemetry = telemetry_,
                .clients = loader_.clients(),
@@ -395,9 +403,11 @@ int serve(const std::string& config_path) {
         {.workers = config->runtime.workers, .stack = static_cast<std::size_t>(config->runtime.stack)});
     int code = kFailed;
     scheduler.run([&] {
-        {
+        try {
             App app(scheduler, signals, config_path, std::move(environment), std::move(*config));
             code = app.run();
+        } catch (const std::runtime_error& error) {
+            print_line(std::string("sluice: ") + error.what());
         }
         // What is left then is a call that nobody can end: getaddrinfo(), asked for a name while no server of
         // names answers.

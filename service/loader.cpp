@@ -4,6 +4,9 @@
 #include <stdexcept>
 #include <utility>
 
+#include "runtime/blocking.h"
+#include "service/tls/connector.h"
+
 namespace sluice {
 
 std::expected<std::shared_ptr<const proxy::Snapshot>, std::string> Loader::load(config::Config config) {
@@ -15,18 +18,39 @@ std::expected<std::shared_ptr<const proxy::Snapshot>, std::string> Loader::load(
         return std::unexpected(std::string(error.what()));
     }
     for (const auto& settings : snapshot->config.upstreams) {
-        snapshot->upstreams.push_back(upstream_for(settings));
+        auto upstream = upstream_for(settings);
+        if (!upstream) return std::unexpected("upstream " + settings.name + ": " + upstream.error());
+        snapshot->upstreams.push_back(std::move(*upstream));
     }
     upstreams_ = snapshot->upstreams;
     return snapshot;
 }
 
-std::shared_ptr<upstream::Upstream> Loader::upstream_for(const config::Upstream& settings) const {
-    const auto former = std::ranges::find(upstreams_, settings.name, &upstream::Upstream::name);
-    if (former == upstreams_.end())
-        return std::make_shared<upstream::Upstream>(settings.name, settings, workers_, log_);
-    if ((*former)->settings() == settings) return *former;
-    return std::make_shared<upstream::Upstream>(settings.name, settings, workers_, log_, former->get());
+namespace {
+
+// Null where the servers are spoken to in the clear.
+using ConnectorPtr = std::shared_ptr<const tls::Connector>;
+
+std::expected<ConnectorPtr, std::string> connector_for(const config::Upstream& settings) {
+    if (!settings.tls) return ConnectorPtr();
+    const tls::Connector::Settings wanted{settings.tls->verify, settings.tls->ca, settings.tls->server_name};
+    return runtime::blocking([&] { return tls::Connector::make(wanted); });
+}
+
+}  // namespace
+
+std::expected<std::shared_ptr<upstream::Upstream>, std::string> Loader::upstream_for(
+    const config::Upstream& settings) const {
+    auto connector = connector_for(settings);
+    if (!connector) return std::unexpected(std::move(connector.error()));
+    const auto known = std::ranges::find(upstreams_, settings.name, &upstream::Upstream::name);
+    const upstream::Upstream* const former = known != upstreams_.end() ? known->get() : nullptr;
+    if (former != nullptr && former->settings() == settings &&
+        tls::same(former->connector(), connector->get())) {
+        return *known;
+    }
+    return std::make_shared<upstream::Upstream>(settings.name, settings, workers_, log_, former,
+                                                std::move(*connector));
 }
 
 }  // namespace sluice

@@ -27,7 +27,8 @@ class Loader {
     limit::ClientTable& clients() { return ledger_.table; }
 
   private:
-    std::shared_ptr<upstream::Upstream> upstream_for(const config::Upstream& settings) const;
+    std::expected<std::shared_ptr<upstream::Upstream>, std::string> upstream_for(
+        const config::Upstream& settings) const;
 
     policy::Ledger ledger_;
     const unsigned workers_;

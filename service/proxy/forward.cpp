@@ -37,6 +37,7 @@ Failure failure_of(upstream::Error error) {
         case lookup: return failed(Stage::acquire, 502, UpstreamFailure::connect, reason, true);
         case refused: return failed(Stage::acquire, 502, UpstreamFailure::connect, reason, true);
         case timeout: return failed(Stage::acquire, 504, UpstreamFailure::connect_timeout, reason, true);
+        case tls: return failed(Stage::acquire, 502, UpstreamFailure::tls, reason, true);
         case client_gone: return proxy::client_gone(Stage::acquire);
         case resources: break;
     }

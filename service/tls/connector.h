@@ -31,6 +31,7 @@ class Connector {
         bool verify = true;
         std::string ca;           // a file; empty: the system's authorities
         std::string server_name;  // empty: the host of the server's address
+        bool operator==(const Settings&) const = default;
     };
 
     // Reads the file, or the system's (blocks on the disk).
@@ -46,10 +47,8 @@ class Connector {
     std::expected<SessionPtr, Failed> connect(runtime::TcpStream& tcp, const std::string& host,
                                               Resumption& resumption) const;
 
-    // Whether this one would trust the same servers: the file may have changed since.
-    bool same_as(const Connector& other) const;
-
   private:
+    friend bool same(const Connector* one, const Connector* other);
     Connector(const Settings& settings, ContextPtr context, std::string authorities)
         : settings_(settings), context_(std::move(context)), authorities_(std::move(authorities)) {}
     bool name_peer(SSL* ssl, const std::string& name) const;
@@ -59,5 +58,8 @@ class Connector {
     const ContextPtr context_;
     const std::string authorities_;  // digests of those of the file
 };
+
+// Whether both would trust the same servers (the file may have changed between them), or neither is there.
+bool same(const Connector* one, const Connector* other);
 
 }  // namespace sluice::tls

@@ -2,6 +2,7 @@
 
 #include <algorithm>
 #include <array>
+#include <cerrno>
 #include <chrono>
 #include <cstring>
 #include <new>
@@ -90,7 +91,7 @@ Session::Step Session::step_of(int result, error_code& error) {
     } else if (at_end_) {
         error = boost::asio::error::connection_reset;
     } else {
-        error = boost::asio::error::connection_aborted;
+        error = error_code(EPROTO, boost::system::system_category());
     }
     return Step::failed;
 }

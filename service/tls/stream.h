@@ -26,7 +26,7 @@ using SessionPtr = std::unique_ptr<Session, EndSession>;
 //
 // Errors under TLS: error::eof only behind the peer's close_notify. A connection that just ends was cut short
 // by whoever sits between: error::connection_reset. What is no TLS, or was tampered with:
-// error::connection_aborted.
+// EPROTO.
 class Stream {
   public:
     Stream() = default;  // closed

@@ -12,6 +12,7 @@ enum class Error : unsigned char {
     lookup,        // the host name has no address
     refused,       // connection refused, network or host unreachable
     timeout,       // the connection was not made in connect_timeout
+    tls,           // the handshake failed, or the certificate is none that we trust
     resources,     // we are out of descriptors or memory
     client_gone,   // who asked for the connection has left
 };
@@ -23,6 +24,7 @@ constexpr std::string_view to_string(Error error) {
         case Error::lookup: return "the server's name could not be looked up";
         case Error::refused: return "the server refused the connection";
         case Error::timeout: return "connecting took too long";
+        case Error::tls: return "the TLS handshake with the server failed";
         case Error::resources: return "out of descriptors";
         case Error::client_gone: return "the client went away";
     }

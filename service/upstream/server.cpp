@@ -23,17 +23,22 @@ Error error_of(const runtime::error_code& error) {
 
 }  // namespace
 
-Server::Server(const config::Server& settings, const config::Upstream& upstream, unsigned workers)
+Server::Server(const config::Server& settings, const config::Upstream& upstream, unsigned workers,
+               telemetry::Log& log, std::shared_ptr<const tls::Connector> connector)
     : addresses(settings.address),
       pool(workers, upstream.max_idle, upstream.idle_timeout),
       text_(settings.address.text),
       authority_(authority_of(settings.address)),
-      upstream_(upstream) {}
+      host_(settings.address.host),
+      upstream_(upstream),
+      log_(log),
+      connector_(std::move(connector)) {}
 
-bool Server::same_as(const config::Server& settings, const config::Upstream& upstream) const {
+bool Server::same_as(const config::Server& settings, const config::Upstream& upstream,
+                     const tls::Connector* connector) const {
     return text_ == settings.address.text && upstream_.name == upstream.name &&
-           upstream_.tls == upstream.tls && upstream_.health == upstream.health &&
-           upstream_.max_idle == upstream.max_idle && upstream_.idle_timeout == upstream.idle_timeout;
+           upstream_.health == upstream.health && upstream_.max_idle == upstream.max_idle &&
+           upstream_.idle_timeout == upstream.idle_timeout && tls::same(connector_.get(), connector);
 }
 
 std::expected<Server::Stream, Error> Server::dial(runtime::Time deadline, runtime::Endpoint* peer) {
@@ -57,11 +62,25 @@ std::expected<Server::Stream, Error> Server::dial(runtime::Time deadline, runtim
     return std::unexpected(last);
 }
 
-std::expected<Server::Stream, Error> Server::dial_one(const runtime::Endpoint& peer,
-                                                      runtime::Time deadline) const {
+std::expected<Server::Stream, Error> Server::dial_one(const runtime::Endpoint& peer, runtime::Time deadline) {
     auto stream = runtime::TcpStream::connect(peer, deadline);
     if (!stream) return std::unexpected(error_of(stream.error()));
+    if (connector_) return secure(std::move(*stream), deadline);
     return std::move(*stream);
+}
+
+std::expected<Server::Stream, Error> Server::secure(runtime::TcpStream tcp, runtime::Time deadline) {
+    tcp.read_deadline(deadline);
+    auto session = connector_->connect(tcp, host_, resumption_);
+    if (session) return Stream(std::move(tcp), std::move(*session));
+    const tls::Connector::Failed& failed = session.error();
+    if (const auto held_back = handshake_failed_.permit(runtime::now())) {
+        log_.warn("a TLS handshake with a server failed", {{"upstream", upstream_.name},
+                                                           {"server", text_},
+                                                           {"reason", failed.reason},
+                                                           {"held_back", *held_back}});
+    }
+    return std::unexpected(failed.late ? Error::timeout : Error::tls);
 }
 
 std::expected<std::unique_ptr<Connection>, Error> Server::connect(runtime::Time deadline) {

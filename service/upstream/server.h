@@ -13,6 +13,8 @@
 #include <string>
 
 #include "config/model.h"
+#include "service/telemetry/log.h"
+#include "service/tls/connector.h"
 #include "service/tls/stream.h"
 #include "service/upstream/addresses.h"
 #include "service/upstream/error.h"
@@ -25,11 +27,14 @@ class Server {
   public:
     using Stream = tls::Stream;
 
-    Server(const config::Server& settings, const config::Upstream& upstream, unsigned workers);
+    /// `connector`: null where the server is spoken to in the clear.
+    Server(const config::Server& settings, const config::Upstream& upstream, unsigned workers,
+           telemetry::Log& log, std::shared_ptr<const tls::Connector> connector);
 
     /// Whether it could be taken over for these settings: all but weight and backup, which are the
     /// upstream's, and what concerns requests alone.
-    bool same_as(const config::Server& settings, const config::Upstream& upstream) const;
+    bool same_as(const config::Server& settings, const config::Upstream& upstream,
+                 const tls::Connector* connector) const;
 
     const std::string& address() const { return text_; }         // as the configuration says it
     const std::string& authority() const { return authority_; }  // for a Host field: HOST:PORT
@@ -37,7 +42,7 @@ class Server {
     const std::optional<config::Health>& health() const { return upstream_.health; }
 
     /// A new connection, by `deadline`. Of several addresses each is tried, beginning with another each time.
-    /// `peer`: where to say which one it is.
+    /// `peer`: where to say which one it is. Under TLS the handshake is part of it.
     std::expected<Stream, Error> dial(runtime::Time deadline, runtime::Endpoint* peer = nullptr);
     /// The same, for requests.
     std::expected<std::unique_ptr<Connection>, Error> connect(runtime::Time deadline);
@@ -62,15 +67,26 @@ class Server {
 
     Standing standing;
     Addresses addresses;
+
+  private:
+    tls::Resumption resumption_;  // before the connections that refer to it
+
+  public:
     Pool pool;
 
   private:
-    std::expected<Stream, Error> dial_one(const runtime::Endpoint& peer, runtime::Time deadline) const;
+    std::expected<Stream, Error> dial_one(const runtime::Endpoint& peer, runtime::Time deadline);
+    std::expected<Stream, Error> secure(runtime::TcpStream tcp, runtime::Time deadline);
 
     // Fixed.
     const std::string text_;
     const std::string authority_;
+    const std::string host_;           // empty for a Unix socket
     const config::Upstream upstream_;  // as it was when this server was first named
+    telemetry::Log& log_;
+    const std::shared_ptr<const tls::Connector> connector_;  // null: in the clear
+
+    telemetry::Throttle handshake_failed_{};
 
     std::atomic<bool> retired_{false};
 };

@@ -52,10 +52,11 @@ void Lease::close() {
 }
 
 Upstream::Upstream(std::string name, const config::Upstream& settings, unsigned workers, telemetry::Log& log,
-                   const Upstream* former)
+                   const Upstream* former, std::shared_ptr<const tls::Connector> connector)
     : name_(std::move(name)),
       settings_(settings),
       log_(log),
+      connector_(std::move(connector)),
       balancer_(settings.balance, settings.servers, std::random_device()()),
       line_(static_cast<std::int64_t>(settings.max_connections)) {
     SLUICE_CHECK(!settings.servers.empty() && settings.servers.size() <= kMaxServers,
@@ -65,9 +66,11 @@ Upstream::Upstream(std::string name, const config::Upstream& settings, unsigned 
         std::shared_ptr<Server> kept;
         for (const auto& known :
              former != nullptr ? former->servers_ : std::vector<std::shared_ptr<Server>>())
-            if (known->same_as(server, settings) && std::ranges::find(servers_, known) == servers_.end())
+            if (known->same_as(server, settings, connector_.get()) &&
+                std::ranges::find(servers_, known) == servers_.end())
                 kept = known;
-        servers_.push_back(kept ? std::move(kept) : std::make_shared<Server>(server, settings, workers));
+        servers_.push_back(kept ? std::move(kept)
+                                : std::make_shared<Server>(server, settings, workers, log_, connector_));
     }
 }
 

@@ -84,12 +84,14 @@ struct Asking {
 
 class Upstream {
   public:
-    /// Takes over the servers of `former`, which may be null, whose settings stay.
+    /// Takes over the servers of `former`, which may be null, whose settings stay. `connector`: null where
+    /// they are spoken to in the clear.
     Upstream(std::string name, const config::Upstream& settings, unsigned workers, telemetry::Log& log,
-             const Upstream* former = nullptr);
+             const Upstream* former = nullptr, std::shared_ptr<const tls::Connector> connector = nullptr);
 
     const std::string& name() const { return name_; }
     const config::Upstream& settings() const { return settings_; }
+    const tls::Connector* connector() const { return connector_.get(); }
     bool spreads_by_client() const { return settings_.balance == config::Balance::ip_hash; }
 
     /// A connection to the next server, by the configured balance, that is in service and not in `tried`,
@@ -120,6 +122,7 @@ class Upstream {
     const std::string name_;
     const config::Upstream settings_;
     telemetry::Log& log_;
+    const std::shared_ptr<const tls::Connector> connector_;
     std::vector<std::shared_ptr<Server>> servers_;
     ServerSet primary_ = 0;
     ServerSet backup_ = 0;

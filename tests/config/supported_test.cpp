@@ -11,8 +11,6 @@ namespace {
 
 TEST(NotBuilt, IsRefusedWhereItStands) {
     const std::tuple<std::string, const char*, const char*> rows[] = {
-        {R"({ "upstream": @"https://app:443" })", "/upstream", "TLS to an upstream"},
-        {upstream_with(R"("tls": @{})"), "/upstreams/app/tls", "TLS to an upstream"},
         {limit_with(R"("rate": "1/s", "algorithm": @"sliding_window")"), "/limits/0/algorithm",
          "any algorithm but token_bucket"},
         {limit_with(R"("algorithm": @"concurrency", "max": 3)"), "/limits/0/algorithm",
