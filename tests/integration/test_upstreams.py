@@ -111,6 +111,13 @@ def log_lines(sluice, message):
     return [line for line in lines if message in line.get("msg", line.get("message", ""))]
 
 
+def logged(sluice, message):
+    """The one line of the log that says so; it is written by a thread of its own, behind what it tells of."""
+    lines = wait_until(lambda: log_lines(sluice, message), f"a line: {message}")
+    assert len(lines) == 1, lines
+    return lines[0]
+
+
 # Who is next
 
 
@@ -248,14 +255,14 @@ def test_health_flips_within_the_stated_time(house, apps, how):
     with sluice.client() as client:
         assert names(client, 10) == "a" * 10
     assert metric(sluice, "sluice_upstream_healthy", b) == 0 and metric(sluice, "sluice_upstream_healthy", a) == 1
-    line, = log_lines(sluice, "server is not healthy")
+    line = logged(sluice, "server is not healthy")
     assert (line["upstream"], line["server"]) == ("app", b.address) and line["reason"]
     assert ready(sluice), "one server is enough"
     b.health = 302
     start = time.monotonic()
     wait_until(lambda: server(sluice, b)["healthy"], "b is back")
     assert time.monotonic() - start < (3 * 0.5 + 0.5) * PATIENCE
-    assert len(log_lines(sluice, "server is healthy again")) == 1
+    logged(sluice, "server is healthy again")
     with sluice.client() as client:
         assert set(names(client, 10)) == {"a", "b"}
 
@@ -348,7 +355,7 @@ def test_failures_in_a_row_eject_a_server_for_a_time(house, apps, status):
         assert re.fullmatch(r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d(\.\d+)?Z", stats["ejected_until"])
         assert metric(sluice, "sluice_upstream_ejected", b) == 1 and metric(sluice, "sluice_upstream_healthy", b) == 0
         assert names(client, 20) == "a" * 20
-        line, = log_lines(sluice, "server ejected")
+        line = logged(sluice, "server ejected")
         assert (line["upstream"], line["server"], line["failures"]) == ("app", b.address, 3)
         wait_until(lambda: not ejected(sluice, b), "b is back")
         assert time.monotonic() - start > 0.4
@@ -672,7 +679,7 @@ def test_a_name_that_moves_is_followed_without_a_failure(house, closing, hosts):
         # It stands for another address: within a second or two that is known, since no address took a connection.
         hosts.stand_for(app=["127.0.0.3"])
         wait_until(lambda: log_lines(sluice, "stands for other addresses"), "it has moved", 5)
-        assert len(log_lines(sluice, "can be looked up again")) == 1
+        logged(sluice, "can be looked up again")
         assert names(client, 5) == "bbbbb"
 
 
@@ -707,7 +714,7 @@ def test_a_reload_keeps_connections_health_and_checks(house, apps):
         assert server(sluice, a)["weight"] == 7 and server(sluice, a)["requests"] == 3
         assert names(client, 8) == "aaaacaaa"
         assert len([each for each in a.connections if "/healthz" not in {request.target for request in each.requests}]) == 1, "a's connection was kept"
-        assert len(log_lines(sluice, "server is not healthy")) == 1
+        logged(sluice, "server is not healthy")
         # A server that is gone is checked no more, and its connections are closed.
         sluice.reload(sluice.config_of([a, b], health=FAST))
         seen = len(c.checks)
