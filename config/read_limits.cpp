@@ -110,12 +110,13 @@ void refuse_what_does_not_apply(Object& object, const Limit& limit) {
         object.refuse(prefix, "means nothing to a key without \"ip\"");
 }
 
-// What costs more than the bucket holds is never admitted.
-void check_costs(Reader& reader, const Value& cost, const Limit& limit) {
+// What costs more than the limit ever has is never admitted. `quota`: how much that is, `says`: what says so.
+void check_costs(Reader& reader, const Value& cost, const Limit& limit, std::uint64_t quota,
+                 const std::string& says) {
     const auto check = [&](const Value& value, std::uint64_t amount) {
-        if (amount <= limit.burst) return;
-        reader.complain(value, "a cost of " + std::to_string(amount) + " is never admitted (\"burst\" is " +
-                                   std::to_string(limit.burst) + ")");
+        if (amount <= quota) return;
+        reader.complain(value, "a cost of " + std::to_string(amount) + " is never admitted (" + says + " " +
+                                   std::to_string(quota) + ")");
     };
     if (cost.node.kind != Node::Kind::object) check(cost, limit.cost.fixed);
     for (const Member& form : cost.node.members) {
@@ -134,7 +135,34 @@ void check_bucket(Reader& reader, const Object& object, const Limit& limit) {
                         "an empty bucket of " + std::to_string(limit.burst) +
                             " would take more than 146 years to fill at " + quote(limit.rate.text));
     } else if (object.has("cost") && object.good("cost")) {
-        check_costs(reader, *object.peek("cost"), limit);
+        check_costs(reader, *object.peek("cost"), limit, limit.burst, "\"burst\" is");
+    }
+}
+
+// See service/limit/window.h: what the window before had counted is kept in nanoseconds.
+void check_window(Reader& reader, const Object& object, const Limit& limit) {
+    if (!object.good("rate") || limit.rate.count == 0) return;
+    const bool sliding = limit.algorithm == Algorithm::sliding_window;
+    if (sliding && limit.rate.count >= static_cast<std::uint64_t>(limit.rate.per.count())) {
+        reader.complain(*object.peek("rate"), quote(limit.rate.text) +
+                                                  " is one each nanosecond, and a sliding window counts less "
+                                                  "than that (\"fixed_window\" takes it)");
+    } else if (object.has("cost") && object.good("cost")) {
+        check_costs(reader, *object.peek("cost"), limit, limit.rate.count, "\"rate\" counts");
+    }
+}
+
+void check_concurrency(Reader& reader, const Object& object, const Limit& limit) {
+    if (!object.good("max") || limit.max == 0 || !object.has("cost") || !object.good("cost")) return;
+    check_costs(reader, *object.peek("cost"), limit, limit.max, "\"max\" is");
+}
+
+void check_algorithm(Reader& reader, const Object& object, const Limit& limit) {
+    switch (limit.algorithm) {
+        case Algorithm::token_bucket: return check_bucket(reader, object, limit);
+        case Algorithm::fixed_window:
+        case Algorithm::sliding_window: return check_window(reader, object, limit);
+        case Algorithm::concurrency: return check_concurrency(reader, object, limit);
     }
 }
 
@@ -220,7 +248,7 @@ void read(Reader& reader, const Value& value, Limit& out) {
 
     if (!object.has("burst") && out.algorithm == Algorithm::token_bucket) out.burst = out.rate.count;
     refuse_what_does_not_apply(object, out);
-    if (out.algorithm == Algorithm::token_bucket) check_bucket(reader, object, out);
+    check_algorithm(reader, object, out);
     if (!object.good("algorithm")) return;
     if (out.algorithm == Algorithm::concurrency)
         object.require("max", "8");

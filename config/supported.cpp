@@ -10,9 +10,6 @@ namespace {
 
 constexpr std::array kNotBuilt{
 
-    NotBuilt{"/limits/*/algorithm", "!token_bucket", "any algorithm but token_bucket"},
-    NotBuilt{"/limits/*/action", "!reject", "any action but reject"},
-
     NotBuilt{"/store/redis", "*", "a store outside the process"},
     NotBuilt{"/check", "*", "a listener for decisions alone"},
 };

@@ -148,6 +148,7 @@ admin::ClientFigures figures_of(const policy::ListedClient& client, const limit:
             .allowed = client.record.allowed,
             .denied = client.record.denied,
             .remaining = static_cast<double>(client.remaining),
+            .in_flight = client.in_flight(),
             .last_seen = std::chrono::seconds(client.unseen_seconds),
             .banned_for = until > now ? std::optional(runtime::Duration(until - now)) : std::nullopt};
 }

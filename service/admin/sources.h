@@ -77,6 +77,7 @@ struct ClientFigures {
     std::uint64_t allowed = 0;
     std::uint64_t denied = 0;
     double remaining = 0;
+    std::optional<std::uint64_t> in_flight;       // absent: its limit does not count that
     runtime::Duration last_seen{};                // ago
     std::optional<runtime::Duration> banned_for;  // from now; absent: not banned
 };

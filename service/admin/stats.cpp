@@ -241,6 +241,7 @@ std::string to_json(const ClientList& list, std::chrono::system_clock::time_poin
                            {"last_seen_seconds", seconds(client.last_seen)},
                            {"banned_until",
                             client.banned_for ? Json(timestamp(now + *client.banned_for)) : Json(nullptr)}});
+        if (client.in_flight) clients.back()["in_flight"] = *client.in_flight;
     }
     const Json json = {{"clients", std::move(clients)}, {"total", list.total}};
     return text_of(json);

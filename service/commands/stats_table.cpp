@@ -173,9 +173,10 @@ std::string limits(const json& stats) {
     for (const json& limit : list(stats, "/limits")) {
         const bool shadow = text(limit, "/mode") == "shadow";
         const bool concurrency = at(limit, "/rate").is_null();
+        const bool bucket = at(limit, "/burst").is_number();
         table.row({text(limit, "/name") + (shadow ? " (shadow)" : ""), text(limit, "/algorithm"),
                    concurrency ? count(number(limit, "/max")) : text(limit, "/rate"),
-                   concurrency ? "-" : count(number(limit, "/burst")), count(number(limit, "/allowed")),
+                   bucket ? count(number(limit, "/burst")) : "-", count(number(limit, "/allowed")),
                    count(number(limit, "/limited") + number(limit, "/shadow_limited")),
                    count(number(limit, "/clients"))});
     }

@@ -151,6 +151,26 @@ Answer ClientTable::peek(const ClientKey& key, LimitId limit, const Rule& rule, 
     return rule.peek(shared_state(key, limit), cost, now);  // whether there is room or not
 }
 
+Nanos ClientTable::until(const ClientKey& key, LimitId limit, const Rule& rule, std::uint64_t ahead,
+                         std::uint64_t cost, Nanos now) const {
+    if (ahead == 0) return peek(key, limit, rule, cost, now).retry_after;
+    const std::uint64_t where = hash(key, limit);
+    ClientShard& shard = shards_[shard_of(where)];
+    {
+        const std::scoped_lock hold(shard.lock);
+        if (const ClientEntry* entry = shard.find(where, key, limit))
+            return rule.until(entry->state(), ahead + cost, now);
+    }
+    return rule.until(shared_state(key, limit), ahead + cost, now);
+}
+
+void ClientTable::count_refusal(const ClientKey& key, LimitId limit, Nanos now) {
+    const std::uint64_t where = hash(key, limit);
+    ClientShard& shard = shards_[shard_of(where)];
+    const std::scoped_lock hold(shard.lock);
+    if (ClientEntry* entry = shard.find(where, key, limit)) count(*entry, false, now);
+}
+
 std::optional<ClientRecord> ClientTable::find(const ClientKey& key, LimitId limit) const {
     const std::uint64_t where = hash(key, limit);
     ClientShard& shard = shards_[shard_of(where)];

@@ -76,6 +76,7 @@ class ClientTable {
         const Rule* rule;
         std::uint64_t cost;
         bool may_refuse;     // false: what it says has no consequence for the others
+        bool quiet = false;  // a refusal is not counted: the request waits, and asks again
         bool asked = false;  // by take_all(): false when one before it refused
         Answer answer{};     // if asked
         Slot slot{};         // if it was lent one: nobody refused
@@ -88,6 +89,13 @@ class ClientTable {
 
     /// What take() would answer; spends and creates nothing.
     Answer peek(const ClientKey& key, LimitId limit, const Rule& rule, std::uint64_t cost, Nanos now) const;
+
+    /// How long until `cost` would be admitted if those who wait before it got their `ahead` first, and
+    /// nobody else came. 0: now, or nobody knows.
+    Nanos until(const ClientKey& key, LimitId limit, const Rule& rule, std::uint64_t ahead,
+                std::uint64_t cost, Nanos now) const;
+    /// Counts a refusal that take_all() kept quiet about, if the client is known.
+    void count_refusal(const ClientKey& key, LimitId limit, Nanos now);
 
     std::optional<ClientRecord> find(const ClientKey& key, LimitId limit) const;
     /// Forgets the client under that limit; its next request starts with a full bucket. False: it was not

@@ -96,6 +96,12 @@ Answer Bucket::take(State& state, std::uint64_t cost, Nanos now) const {
     return answer;
 }
 
+Nanos Bucket::until(const State& state, std::uint64_t tokens, Nanos now) const {
+    if (static_cast<Wide>(tokens) * numerator_ / denominator_ >= Wide{1} << 62) return kNever;
+    const Span after = plus(std::min(ahead(state, now), depth_), tokens);
+    return after > depth_ ? longer(after, depth_) : 0;
+}
+
 std::uint64_t Bucket::window_seconds() const {
     constexpr std::uint64_t kSecond = 1'000'000'000;
     return (depth_.whole + (depth_.fraction > 0) + kSecond - 1) / kSecond;

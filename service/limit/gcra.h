@@ -28,6 +28,10 @@ class Bucket {
     /// What take() would answer.
     Answer peek(State state, std::uint64_t cost, Nanos now) const { return take(state, cost, now); }
 
+    /// How long until `tokens` could be taken one after the other, as soon as they are there; kNever: for
+    /// longer than 146 years.
+    Nanos until(const State& state, std::uint64_t tokens, Nanos now) const;
+
     std::uint64_t burst() const { return burst_; }
     /// How long an empty bucket takes to fill, in whole seconds, rounded up: `w` of RateLimit-Policy.
     std::uint64_t window_seconds() const;

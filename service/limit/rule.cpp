@@ -8,6 +8,13 @@ Answer Rule::take_other(State& state, std::uint64_t cost, Nanos now) const {
     return std::get<InFlight>(form_).take(state, cost);
 }
 
+Nanos Rule::until(const State& state, std::uint64_t amount, Nanos now) const {
+    if (const auto* bucket = std::get_if<Bucket>(&form_)) return bucket->until(state, amount, now);
+    if (const auto* fixed = std::get_if<FixedWindow>(&form_)) return fixed->until(state, amount, now);
+    if (const auto* sliding = std::get_if<SlidingWindow>(&form_)) return sliding->until(state, amount, now);
+    return 0;
+}
+
 std::uint64_t Rule::quota() const {
     if (const auto* bucket = std::get_if<Bucket>(&form_)) return bucket->burst();
     if (const auto* fixed = std::get_if<FixedWindow>(&form_)) return fixed->count();

@@ -28,6 +28,10 @@ class Rule {
     /// What take() would answer.
     Answer peek(State state, std::uint64_t cost, Nanos now) const { return take(state, cost, now); }
 
+    /// How long until all of `amount` would be admitted, as requests that each come as soon as they can. May
+    /// be more than quota(). Exact where each costs 1. 0: now, or nobody knows.
+    Nanos until(const State& state, std::uint64_t amount, Nanos now) const;
+
     /// What it takes is given back: ClientTable::release().
     const InFlight* in_flight() const { return std::get_if<InFlight>(&form_); }
 

@@ -113,7 +113,8 @@ void ClientTable::take_all(std::span<Charge> charges, Nanos now) {
         if (account.common) account.common->state = state;
         if (!account.entry) continue;
         account.entry->set(state);
-        if (charge.asked && !(refused && spent)) count(*account.entry, charge.answer.admitted, now);
+        if (charge.asked && !(refused && spent) && !(charge.quiet && !charge.answer.admitted))
+            count(*account.entry, charge.answer.admitted, now);
     }
 }
 

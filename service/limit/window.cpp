@@ -26,6 +26,12 @@ std::uint32_t counter(std::uint64_t count) {
     return static_cast<std::uint32_t>(std::min(count, kCountMax));
 }
 
+/// So many windows after `time`, or never.
+Nanos windows_later(Nanos time, std::uint64_t windows, Nanos per) {
+    const std::uint64_t most = (std::uint64_t{1} << 62) / static_cast<std::uint64_t>(per);
+    return windows > most ? kNever : time + static_cast<Nanos>(windows) * per;
+}
+
 bool beyond_skew(Nanos ahead) {
     return ahead > static_cast<Nanos>(kSkew);
 }
@@ -58,6 +64,13 @@ Answer FixedWindow::take(State& state, std::uint64_t cost, Nanos now) const {
     }
     if (answer.remaining < count_) answer.next_token = window.tat - now;
     return answer;
+}
+
+Nanos FixedWindow::until(const State& state, std::uint64_t amount, Nanos now) const {
+    const State window = current(state, now);
+    const std::uint64_t left = count_ - std::min<std::uint64_t>(window.fraction, count_);
+    if (amount <= left) return 0;
+    return windows_later(window.tat - now, (amount - left - 1) / count_, per_);
 }
 
 std::uint64_t FixedWindow::window_seconds() const {
@@ -105,7 +118,7 @@ Nanos SlidingWindow::light_at(std::uint64_t weight, std::uint64_t room) const {
 }
 
 /// How long until `cost` would be admitted if nobody else came. REQUIRES: cost <= count.
-Nanos SlidingWindow::until(const Counts& counts, std::uint64_t cost, Nanos elapsed) const {
+Nanos SlidingWindow::room_for(const Counts& counts, std::uint64_t cost, Nanos elapsed) const {
     if (counts.counted + cost <= count_)
         return std::max<Nanos>(0, light_at(counts.before, count_ - counts.counted - cost) - elapsed);
     return per_ - elapsed + light_at(counts.counted, count_ - cost);
@@ -122,11 +135,41 @@ Answer SlidingWindow::take(State& state, std::uint64_t cost, Nanos now) const {
         state = write(counts);
         answer.remaining = left_now - cost;
     } else if (!answer.admitted) {
-        answer.retry_after = cost > count_ ? kNever : early + until(counts, cost, elapsed);
+        answer.retry_after = cost > count_ ? kNever : early + room_for(counts, cost, elapsed);
         if (counts.moved) state = write(counts);  // or it would be moved along with each refusal
     }
-    if (answer.remaining < count_) answer.next_token = early + until(counts, answer.remaining + 1, elapsed);
+    if (answer.remaining < count_)
+        answer.next_token = early + room_for(counts, answer.remaining + 1, elapsed);
     return answer;
+}
+
+// Where the window before weighs anything, one of `count` has room only when it weighs nothing any more: in
+// the next window.
+Nanos SlidingWindow::until(const State& state, std::uint64_t amount, Nanos now) const {
+    const Counts counts = read(state, now);
+    const Nanos early = std::max<Nanos>(0, counts.begin - now);
+    const Nanos elapsed = std::max<Nanos>(0, now - counts.begin);
+    std::uint64_t left = count_ - std::min(counts.counted, count_);
+    if (counts.before > 0 && left > 0) --left;
+    if (amount <= left) return early + room_for(counts, amount, elapsed);
+
+    amount -= left;
+    std::uint64_t before = counts.counted + left;
+    std::uint64_t windows = 0;  // after the one that comes next
+    for (;; ++windows) {
+        left = count_ - (before > 0);
+        if (amount > left && count_ == 1 && before > 0) {  // one in each second window
+            windows += 2 * (amount - 1);
+            amount = 1;
+        } else if (amount > left && count_ > 1 && before + 1 == count_) {  // as many in each
+            windows += (amount - 1) / left;
+            amount = (amount - 1) % left + 1;
+        }
+        if (amount <= left) break;
+        amount -= left;
+        before = left;
+    }
+    return windows_later(early + per_ - elapsed + light_at(before, count_ - amount), windows, per_);
 }
 
 std::uint64_t SlidingWindow::window_seconds() const {

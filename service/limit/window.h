@@ -27,6 +27,9 @@ class FixedWindow {
 
     /// Takes `cost` of what the window has left, if it is there. A cost of 0 is always admitted.
     Answer take(State& state, std::uint64_t cost, Nanos now) const;
+    /// How long until `amount` could be counted one by one, as soon as there is room; kNever: for longer than
+    /// 146 years.
+    Nanos until(const State& state, std::uint64_t amount, Nanos now) const;
 
     std::uint64_t count() const { return count_; }
     std::uint64_t window_seconds() const;
@@ -49,6 +52,7 @@ class SlidingWindow {
 
     /// As FixedWindow's.
     Answer take(State& state, std::uint64_t cost, Nanos now) const;
+    Nanos until(const State& state, std::uint64_t amount, Nanos now) const;
 
     std::uint64_t count() const { return count_; }
     std::uint64_t window_seconds() const;
@@ -65,7 +69,7 @@ class SlidingWindow {
     Counts read(const State& state, Nanos now) const;
     State write(const Counts& counts) const;
     std::uint64_t left(const Counts& counts, Nanos elapsed) const;
-    Nanos until(const Counts& counts, std::uint64_t cost, Nanos elapsed) const;
+    Nanos room_for(const Counts& counts, std::uint64_t cost, Nanos elapsed) const;
     Nanos light_at(std::uint64_t weight, std::uint64_t room) const;
 
     std::uint64_t count_;

@@ -69,10 +69,11 @@ void gather(const Policy& policy, const limit::Bans& bans, const Request& reques
     return table.bans().strike(refused.key, limit, *refused.limit->ban, now);
 }
 
-/// Asks all limits that apply, and spends when all that may refuse admit.
-void ask(limit::ClientTable& table, std::span<Applied> applied, limit::Nanos now) {
+/// Asks all limits that apply, and spends when all that may refuse admit. `again`: what the limits in shadow
+/// mode say was counted before.
+void ask(limit::ClientTable& table, std::span<Applied> applied, limit::Nanos now, bool again = false) {
     if (applied.empty()) return;
-    if (applied.size() == 1) {  // most often, and cheaper
+    if (applied.size() == 1 && !applied.front().limit->delays) {  // most often, and cheaper
         Applied& only = applied.front();
         only.answer =
             table.take(only.key, only.limit->account.id, only.limit->rule, only.cost, now, &only.slot);
@@ -81,13 +82,28 @@ void ask(limit::ClientTable& table, std::span<Applied> applied, limit::Nanos now
     }
     limit::ShortList<limit::ClientTable::Charge, kLimitsMax> charges;
     for (const Applied& each : applied)
-        charges.add({each.key, each.limit->account.id, &each.limit->rule, each.cost, !each.limit->shadow});
+        charges.add({each.key, each.limit->account.id, &each.limit->rule, each.cost, !each.limit->shadow,
+                     each.limit->delays || (again && each.limit->shadow)});
     table.take_all(charges, now);
     for (std::size_t i = 0; i < applied.size(); ++i) {
         applied[i].asked = charges[i].asked;
         applied[i].answer = charges[i].answer;
         applied[i].slot = charges[i].slot;
     }
+}
+
+/// Whether others wait under one of the limits already; then that refuses, and no other is asked.
+bool stands_behind_others(limit::ClientTable& table, const limit::WaitingRoom& room,
+                          std::span<Applied> applied, limit::Nanos now) {
+    for (Applied& each : applied) {
+        const limit::LimitId id = each.limit->account.id;
+        if (!each.limit->delays || !room.anyone(each.key, id)) continue;
+        each.answer = table.peek(each.key, id, each.limit->rule, each.cost, now);
+        each.answer.admitted = false;
+        each.asked = true;
+        return true;
+    }
+    return false;
 }
 
 /// What the answers come to.
@@ -97,10 +113,18 @@ void conclude(Verdict& verdict) {
         if (applied.limit->shadow) {
             if (!verdict.shadow) verdict.shadow = applied.limit;
         } else if (!verdict.refused_by) {
-            verdict.kind = Verdict::Kind::limited;
+            verdict.kind = applied.limit->delays ? Verdict::Kind::delayed : Verdict::Kind::limited;
             verdict.refused_by = &applied;
         }
     }
+}
+
+/// Once it is known what becomes of the request.
+void settle(limit::ClientTable& table, Verdict& verdict, limit::Nanos now) {
+    if (verdict.kind == Verdict::Kind::delayed) return;
+    count(verdict);
+    if (verdict.refused_by && verdict.refused_by->limit->ban)
+        verdict.strike = strike(table, *verdict.refused_by, now);
 }
 
 }  // namespace
@@ -116,7 +140,7 @@ const Applied* Verdict::nearest() const {
 }
 
 Verdict decide(const Policy& policy, limit::ClientTable& table, const Request& request, std::size_t route,
-               limit::Nanos now) {
+               limit::Nanos now, const limit::WaitingRoom* room) {
     Verdict verdict;
     gather(policy, table.bans(), request, route, now, verdict,
            [&](const Applied& applied) { verdict.applied_.add(applied); });
@@ -124,12 +148,27 @@ Verdict decide(const Policy& policy, limit::ClientTable& table, const Request& r
         if (verdict.banned_by) verdict.banned_by->account.counters->count(Outcome::banned);
         return verdict;
     }
-    ask(table, verdict.applied_, now);
+    if (!room || !stands_behind_others(table, *room, verdict.applied_, now))
+        ask(table, verdict.applied_, now);
     conclude(verdict);
-    count(verdict);
-    if (verdict.refused_by && verdict.refused_by->limit->ban)
-        verdict.strike = strike(table, *verdict.refused_by, now);
+    settle(table, verdict, now);
     return verdict;
+}
+
+void ask_again(limit::ClientTable& table, Verdict& verdict, limit::Nanos now) {
+    verdict.kind = Verdict::Kind::admitted;
+    verdict.refused_by = nullptr;
+    ask(table, verdict.applied_, now, true);
+    conclude(verdict);
+    settle(table, verdict, now);
+}
+
+void refuse(limit::ClientTable& table, Verdict& verdict, limit::Nanos retry_after, limit::Nanos now) {
+    Applied& by = verdict.applied_[static_cast<std::size_t>(verdict.refused_by - verdict.applied_.begin())];
+    by.answer.retry_after = retry_after;
+    verdict.kind = Verdict::Kind::limited;
+    table.count_refusal(by.key, by.limit->account.id, now);
+    settle(table, verdict, now);
 }
 
 Verdict explain(const Policy& policy, const limit::ClientTable& table, const Request& request,

@@ -11,6 +11,7 @@
 #include <span>
 
 #include "service/limit/short_list.h"
+#include "service/limit/waiting_room.h"
 #include "service/policy/policy.h"
 #include "service/policy/request.h"
 
@@ -28,7 +29,8 @@ struct Applied {
 
 class Verdict {
   public:
-    enum class Kind : std::uint8_t { admitted, limited, denied, banned };
+    /// delayed: the limit that refuses holds the request until its turn. Nothing is spent or counted so far.
+    enum class Kind : std::uint8_t { admitted, limited, denied, banned, delayed };
 
     Verdict() = default;
     Verdict(const Verdict& other) { *this = other; }
@@ -45,7 +47,7 @@ class Verdict {
     }
 
     Kind kind = Kind::admitted;
-    const Applied* refused_by = nullptr;  // kind == limited
+    const Applied* refused_by = nullptr;  // kind == limited or delayed
     const Limit* shadow = nullptr;        // the first limit in shadow mode that would have refused
     const Limit* banned_by = nullptr;     // kind == banned; nullptr: the address is, under any limit
     limit::Nanos banned_for = 0;          // from now
@@ -57,16 +59,25 @@ class Verdict {
     const Applied* nearest() const;
 
   private:
-    friend Verdict decide(const Policy&, limit::ClientTable&, const Request&, std::size_t, limit::Nanos);
+    friend Verdict decide(const Policy&, limit::ClientTable&, const Request&, std::size_t, limit::Nanos,
+                          const limit::WaitingRoom*);
+    friend void ask_again(limit::ClientTable&, Verdict&, limit::Nanos);
+    friend void refuse(limit::ClientTable&, Verdict&, limit::Nanos, limit::Nanos);
     friend Verdict explain(const Policy&, const limit::ClientTable&, const Request&, std::size_t,
                            limit::Nanos);
 
     limit::ShortList<Applied, kLimitsMax> applied_;
 };
 
-/// Decides, and spends what the decision costs. `route` is the request's, for keys that are made of it.
+/// Decides, and spends what the decision costs. `route` is the request's, for keys that are made of it. Who
+/// comes to a limit where others wait in `room` does not pass them by: delayed.
 Verdict decide(const Policy& policy, limit::ClientTable& table, const Request& request, std::size_t route,
-               limit::Nanos now);
+               limit::Nanos now, const limit::WaitingRoom* room = nullptr);
+
+/// Decides again about a request that is delayed, and passes by who waits.
+void ask_again(limit::ClientTable& table, Verdict& verdict, limit::Nanos now);
+/// Ends a delay: limited, and told to wait for `retry_after`.
+void refuse(limit::ClientTable& table, Verdict& verdict, limit::Nanos retry_after, limit::Nanos now);
 
 /// What decide() would say now, and what all limits would, the later ones too; spends, counts and remembers
 /// nothing.

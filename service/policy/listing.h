@@ -38,6 +38,10 @@ struct ListedClient {
     std::uint64_t remaining = 0;       // whole tokens left
     std::uint32_t unseen_seconds = 0;  // since it was seen last
 
+    /// Under a limit that counts requests in flight: how many are.
+    std::optional<std::uint64_t> in_flight() const {
+        return limit->rule.in_flight() ? std::optional<std::uint64_t>(record.state.fraction) : std::nullopt;
+    }
     std::string key() const { return std::string(KeyText(*limit, record.key).view()); }
 };
 

@@ -90,7 +90,8 @@ Limit::Limit(const config::Limit& limit, const config::Client& client, Ledger& l
       account(ledger.account(limit)),
       quoted_name(quoted(limit.name)),
       policy_item(policy::policy_item(quoted_name, rule)),
-      shadow(limit.mode == config::Mode::shadow) {}
+      shadow(limit.mode == config::Mode::shadow),
+      delays(limit.action == config::Action::delay && !shadow) {}
 
 std::uint64_t Limit::cost(const http::RequestHead& head) const {
     const config::Cost& cost = settings.cost;

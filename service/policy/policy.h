@@ -64,6 +64,7 @@ struct Limit {
     std::string quoted_name;  // as a structured field's string: "per-ip", quotes included
     std::string policy_item;  // of RateLimit-Policy: "per-ip";q=20;w=2
     bool shadow;
+    bool delays;  // holds what it refuses until its turn
 };
 
 struct Route {

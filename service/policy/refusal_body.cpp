@@ -50,13 +50,20 @@ void write_json_text(std::string_view text, auto& to) {
     }
 }
 
+/// Why, to a human.
+std::string_view detail(const config::Limit& limit) {
+    const bool in_flight = limit.algorithm == config::Algorithm::concurrency;
+    return in_flight ? R"(\" has as many requests in flight as it admits; try again in )"
+                     : R"(\" is used up; more is available in )";
+}
+
 void write_problem(const config::Limit& limit, std::uint64_t retry_after, auto& to) {
     to << R"({"type":"https://iana.org/assignments/http-problem-types#quota-exceeded","title":")"
        << http::reason_phrase(static_cast<int>(limit.status)) << R"(","status":)" << limit.status
        << R"(,"detail":"The limit \")";
     write_json_text(limit.name, to);
-    to << R"(\" is used up; more is available in )" << retry_after
-       << (retry_after == 1 ? " second" : " seconds") << R"(.","violated-policies":[")";
+    to << detail(limit) << retry_after << (retry_after == 1 ? " second" : " seconds")
+       << R"(.","violated-policies":[")";
     write_json_text(limit.name, to);
     to << R"("],"retry_after":)" << retry_after << "}";
 }

@@ -9,6 +9,7 @@
 #include <vector>
 
 #include "config/model.h"
+#include "service/limit/waiting_room.h"
 #include "service/policy/policy.h"
 #include "service/proxy/registry.h"
 #include "service/telemetry/telemetry.h"
@@ -59,6 +60,7 @@ struct Context {
     Snapshots& snapshots;
     Registry& registry;
 
+    limit::WaitingRoom waiting{};              // requests that a limit holds until their turn
     telemetry::Throttle forwarding_ignored{};  // warnings about fields that were not believed
     telemetry::Throttle bans_made{std::chrono::seconds(1)}, bans_expired{std::chrono::seconds(1)};
     telemetry::Throttle bans_without_room{};

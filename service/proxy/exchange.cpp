@@ -8,6 +8,8 @@
 #include "service/policy/listing.h"
 #include "service/policy/rate_fields.h"
 #include "service/policy/refusal_body.h"
+#include "service/policy/slots.h"
+#include "service/policy/turn.h"
 #include "service/proxy/connection.h"
 #include "service/proxy/stamps.h"
 #include "service/proxy/tunnel.h"
@@ -39,6 +41,7 @@ telemetry::Verdict name_of(policy::Verdict::Kind kind) {
         case policy::Verdict::Kind::limited: return telemetry::Verdict::limited;
         case policy::Verdict::Kind::denied: return telemetry::Verdict::denied;
         case policy::Verdict::Kind::banned: return telemetry::Verdict::banned;
+        case policy::Verdict::Kind::delayed: break;  // was held, and came to no decision
     }
     return telemetry::Verdict::none;
 }
@@ -98,8 +101,12 @@ After Exchange::serve() {
     if (route == policy::Policy::kNoRoute && !policy.denied().contain(client.address)) {
         return refuse({Stage::route, Source::client, 404, false, "no route matches this request"});
     }
-    const policy::Verdict verdict =
-        policy::decide(policy, context_.clients, request, route, request_.began().time_since_epoch().count());
+    policy::Verdict verdict = policy::decide(policy, context_.clients, request, route,
+                                             request_.began().time_since_epoch().count(), &context_.waiting);
+    const policy::Slots slots(context_.clients, context_.waiting, verdict);
+    if (verdict.kind == policy::Verdict::Kind::delayed) [[unlikely]] {
+        if (const auto over = hold(verdict)) return *over;
+    }
     outcome_.verdict = name_of(verdict.kind);
     if (verdict.shadow != nullptr) {
         outcome_.shadow_limited = true;
@@ -114,6 +121,22 @@ After Exchange::serve() {
     const policy::Route& chosen = policy.routes()[route];
     if (chosen.settings->respond) return respond(*chosen.settings->respond, verdict);
     return forward(request, client, chosen, verdict);
+}
+
+// Until a limit that holds the request has decided about it; or else how the exchange ends.
+[[gnu::noinline]] std::optional<After> Exchange::hold(policy::Verdict& verdict) {
+    using policy::Turn;
+    const auto ended = [this]() -> std::optional<Turn> {
+        if (client_.stream().hung_up()) return Turn::gone;
+        if (context_.draining.load(std::memory_order_relaxed)) return Turn::draining;
+        return std::nullopt;
+    };
+    switch (policy::await_turn(context_.clients, context_.waiting, verdict, ended, outcome_.delayed)) {
+        case Turn::decided: return std::nullopt;
+        case Turn::gone: return refuse(client_gone(Stage::decide));
+        case Turn::draining: break;
+    }
+    return refuse({Stage::decide, Source::ourselves, 503, false, "the service is ending"});
 }
 
 // Once a minute at most: behind a proxy that nobody has declared, all its clients share one bucket.

@@ -3,6 +3,7 @@
 // One request and its answer, from top to bottom: read, identify, decide, then reply or forward, and account
 // in any case. Lives on the stack of the task that serves the connection, for one request.
 
+#include <optional>
 #include <string_view>
 
 #include "runtime/time.h"
@@ -58,6 +59,7 @@ class Exchange {
     After send(std::string_view head, std::string_view body, bool keep);
     bool may_keep() const;
     After last_answer() const;
+    std::optional<After> hold(policy::Verdict& verdict);
     void warn_about_ignored_fields();
     void complete_outcome();
     void tell_of_ban(const policy::Verdict& verdict);

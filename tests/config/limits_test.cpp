@@ -108,6 +108,35 @@ TEST(Limits, MistakesInCosts) {
         expect_error(limit_with(R"("rate": "10/s", "cost": )" + std::string(cost)), pointer, message);
 }
 
+TEST(Limits, HaveFourAlgorithmsAndTwoActions) {
+    EXPECT_EQ(only_limit(R"("rate": "1/s", "algorithm": "fixed_window")").algorithm, Algorithm::fixed_window);
+    EXPECT_EQ(only_limit(R"("rate": "1/s", "algorithm": "sliding_window")").burst, 0U);
+    EXPECT_EQ(only_limit(R"("algorithm": "concurrency", "max": 3, "cost": 3)").max, 3U);
+    const Limit delay = only_limit(R"("rate": "1/s", "action": "delay", "max_delay": "2s")");
+    EXPECT_EQ(delay.action, Action::delay);
+    EXPECT_EQ(delay.max_delay, 2s);
+}
+
+TEST(Limits, WhatAnAlgorithmCannotCountIsAMistake) {
+    const std::tuple<const char*, const char*, const char*> rows[] = {
+        {R"("algorithm": "sliding_window", "rate": @"1000000000/s")", "/limits/0/rate",
+         R"("1000000000/s" is one each nanosecond, and a sliding window counts less than that ("fixed_window" takes it))"},
+        {R"("algorithm": "sliding_window", "rate": "5/s", "cost": @6)", "/limits/0/cost",
+         R"(a cost of 6 is never admitted ("rate" counts 5))"},
+        {R"("algorithm": "fixed_window", "rate": "5/s", "cost": { "by_method": { "POST": @6 } })",
+         "/limits/0/cost/by_method/POST", R"(a cost of 6 is never admitted ("rate" counts 5))"},
+        {R"("algorithm": "concurrency", "max": 3, "cost": @4)", "/limits/0/cost",
+         R"(a cost of 4 is never admitted ("max" is 3))"},
+        {R"("algorithm": "concurrency", "max": 3, @"rate": "5/s")", "/limits/0/rate",
+         R"("rate" does not go with the algorithm "concurrency", which has "max")"},
+        {R"("algorithm": "fixed_window", "rate": "5/s", @"burst": 5)", "/limits/0/burst",
+         R"("burst" goes with the algorithm "token_bucket" alone)"},
+    };
+    for (const auto& [text, pointer, message] : rows) expect_error(limit_with(text), pointer, message);
+    only_limit(R"("algorithm": "fixed_window", "rate": "1000000000/s")");
+    only_limit(R"("algorithm": "sliding_window", "rate": "999999999/s")");
+}
+
 TEST(Limits, Mistakes) {
     const std::tuple<const char*, const char*, const char*> rows[] = {
         {R"("rate": @"10")", "/limits/0/rate",

@@ -11,12 +11,6 @@ namespace {
 
 TEST(NotBuilt, IsRefusedWhereItStands) {
     const std::tuple<std::string, const char*, const char*> rows[] = {
-        {limit_with(R"("rate": "1/s", "algorithm": @"sliding_window")"), "/limits/0/algorithm",
-         "any algorithm but token_bucket"},
-        {limit_with(R"("algorithm": @"concurrency", "max": 3)"), "/limits/0/algorithm",
-         "any algorithm but token_bucket"},
-        {limit_with(R"("rate": "1/s", "action": @"delay", "max_delay": "2s")"), "/limits/0/action",
-         "any action but reject"},
         {with(R"("store": { "redis": @"rediss://h:1/0", "timeout": "20ms", "on_error": "deny" })"),
          "/store/redis", "a store outside the process"},
         {with(R"("check": @"0.0.0.0:8082")"), "/check", "a listener for decisions alone"},

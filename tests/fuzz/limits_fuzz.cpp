@@ -1,10 +1,12 @@
 // Sets of limits and requests, four bytes each, made of the input: no refused request spends anything under
-// any limit, an admitted one spends its cost under each, and limits in shadow mode never refuse. Each limit
-// is played along as a bucket of its own.
+// any limit, an admitted one spends its cost under each, and limits in shadow mode never refuse, whatever
+// their algorithms are. Each limit is played along as a state of its own. Requests in flight end in the order
+// in which they came.
 
 #include <array>
 #include <cstdint>
 #include <cstdlib>
+#include <deque>
 #include <optional>
 #include <string>
 #include <vector>
@@ -39,15 +41,27 @@ config::Limit limit_of(Bytes& bytes, std::size_t index) {
     const std::uint8_t flags = bytes.next();
     limit.name = "limit-" + std::to_string(index);
     limit.rate = {1U + bytes.next(), config::Duration(1s) * (1 + (flags >> 4)), ""};
-    limit.burst = 1U + bytes.next() % 16;
-    limit.cost.fixed = bytes.next() % (limit.burst + 1);
+    const std::uint8_t size = bytes.next();
+    limit.algorithm = static_cast<config::Algorithm>(size >> 6);
+    limit.burst = limit.max = 1U + size % 16;
+    const bool windows = limit.algorithm == config::Algorithm::fixed_window ||
+                         limit.algorithm == config::Algorithm::sliding_window;
+    limit.cost.fixed = bytes.next() % ((windows ? limit.rate.count : limit.burst) + 1);
     if (flags & 1) limit.key = {{config::KeyKind::global, ""}};
     if (flags & 2) limit.mode = config::Mode::shadow;
     if (flags & 4) limit.match.methods = {"POST"};
     return limit;
 }
 
-/// What one limit is to be: a bucket for each client, or one for all.
+/// A request in flight: what it holds, of which limit, and who holds it in the states played along.
+struct Held {
+    limit::ClientKey key;
+    limit::LimitId limit;
+    limit::Slot slot;
+    limit::State* state;
+};
+
+/// What one limit is to be: a state for each client, or one for all.
 struct Played {
     std::array<limit::State, kClients> states{};
 };
@@ -72,9 +86,18 @@ extern "C" int LLVMFuzzerTestOneInput(const std::uint8_t* data, std::size_t size
     const policy::Policy policy(config, ledger);
     std::vector<Played> played(config.limits.size());
 
+    std::deque<std::vector<Held>> in_flight;
     limit::Nanos now = 1'000'000'000'000;
     while (bytes.left(4)) {
-        const std::size_t client = bytes.next() % kClients;
+        const std::uint8_t what = bytes.next();
+        const std::size_t client = what % kClients;
+        if (what >= 0x80 && !in_flight.empty()) {
+            for (const Held& held : in_flight.front()) {
+                ledger.table.release(held.key, held.limit, held.slot);
+                limit::InFlight::give_back(*held.state, held.slot.cost);
+            }
+            in_flight.pop_front();
+        }
         now += (std::int64_t{bytes.next()} << 16 | bytes.next() << 8 | bytes.next()) * 100;
         limit::Address address{};
         address[10] = address[11] = 0xff;
@@ -90,7 +113,7 @@ extern "C" int LLVMFuzzerTestOneInput(const std::uint8_t* data, std::size_t size
             const bool global = limit.settings.key[0].kind == config::KeyKind::global;
             limit::State* state = &played[i].states[global ? 0 : client];
             limit::State next = *state;
-            const bool admits = limit.bucket.take(next, limit.settings.cost.fixed, now).admitted;
+            const bool admits = limit.rule.take(next, limit.settings.cost.fixed, now).admitted;
             if (!admits && !limit.shadow && !refuses) refuses = &limit;
             states.push_back(state);
             after.push_back(next);
@@ -99,10 +122,16 @@ extern "C" int LLVMFuzzerTestOneInput(const std::uint8_t* data, std::size_t size
         require((verdict.refused_by ? verdict.refused_by->limit : nullptr) == refuses);
         if (!refuses)
             for (std::size_t i = 0; i < states.size(); ++i) *states[i] = after[i];
+        auto& holds = in_flight.emplace_back();
         for (std::size_t i = 0; i < states.size(); ++i) {
             const policy::Applied& applied = verdict.applied()[i];
             const auto found = ledger.table.find(applied.key, applied.limit->account.id);
-            require((found ? found->state : limit::State{}) == *states[i]);
+            const limit::State state = found ? found->state : limit::State{};
+            const bool counts_in_flight = applied.limit->rule.in_flight() != nullptr;
+            require(counts_in_flight ? state.fraction == states[i]->fraction : state == *states[i]);
+            require(applied.slot.cost == 0 || (counts_in_flight && !refuses));
+            if (applied.slot.cost > 0)
+                holds.push_back({applied.key, applied.limit->account.id, applied.slot, states[i]});
         }
     }
     return 0;

@@ -123,6 +123,35 @@ TEST(Windows, WhoWaitsRetryAfterIsAdmittedAndANanosecondEarlierIsNot) {
     EXPECT_GT(refusals, 50'000);
 }
 
+TEST(Windows, UntilIsWhenTheLastOfManyIsAdmittedThatComeAsSoonAsTheyCan) {
+    int rows = 0;
+    for (const Rule& rule :
+         {Rule(Bucket(3, 1s, 1)), Rule(Bucket(7, 1s, 20)), Rule(FixedWindow(1, 1s)),
+          Rule(FixedWindow(7, 10s)), Rule(SlidingWindow(1, 1s)), Rule(SlidingWindow(2, 1s)),
+          Rule(SlidingWindow(7, 10s)), Rule(SlidingWindow(100, 1ms))})
+        for (std::uint64_t seed = 1; seed <= 200; ++seed, ++rows) {
+            std::mt19937_64 random(seed);
+            const auto per = rule.window_seconds() * static_cast<std::uint64_t>(kSecond);
+            State state;
+            Nanos now = kStart;
+            for (std::uint64_t i = random() % 30; i > 0; --i) {
+                now += static_cast<Nanos>(random() % (per / 5));
+                rule.take(state, 1, now);
+            }
+            const std::uint64_t amount = 1 + random() % 60;
+            const Nanos told = rule.until(state, amount, now);
+            Nanos at = now;
+            for (std::uint64_t i = 0; i < amount; ++i) {
+                at += rule.peek(state, 1, at).retry_after;
+                ASSERT_TRUE(rule.take(state, 1, at).admitted);
+            }
+            // Each wait is rounded up to a nanosecond, which a bucket that is full again loses.
+            ASSERT_LE(told, at - now) << "of " << rule.quota() << ", seed " << seed;
+            ASSERT_GE(told + static_cast<Nanos>(amount), at - now);
+        }
+    EXPECT_EQ(rows, 1600);
+}
+
 // Against what they are defined as, with whole histories and products of 128 bits.
 TEST(Windows, AdmitPreciselyWhatTheirDefinitionSays) {
     __extension__ using Wide = unsigned __int128;
