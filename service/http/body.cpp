@@ -177,7 +177,9 @@ std::expected<void, Refusal> BodyReader::keep_trailers() {
     while (section != kCrlf) {
         const std::string_view line = section.substr(0, section.find('\n') + 1);
         section.remove_prefix(line.size());
-        if (!may_trail(line.substr(0, line.find(':')))) continue;
+        const std::string_view name = line.substr(0, line.find(':'));
+        if (!may_trail(name)) continue;
+        if (!limits_.no_trailer.empty() && passes_for(name, limits_.no_trailer)) continue;
         std::memmove(kept, line.data(), line.size());
         kept += line.size();
     }

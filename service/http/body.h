@@ -22,6 +22,7 @@ namespace sluice::http {
 struct BodyLimits {
     std::uint64_t bytes = std::numeric_limits<std::uint64_t>::max();  // of data; more is refused with 413
     std::size_t trailer_bytes = 8 * 1024;                             // at most BodyReader::kTrailerRoom
+    std::string_view no_trailer{};  // a field that may not stand there either, nor what passes for it
 };
 
 /// One body under way. A value; of one task.
@@ -49,8 +50,8 @@ class BodyReader {
     /// Data handed out so far.
     std::uint64_t bytes() const { return bytes_; }
     /// Trailer fields to pass on, as lines with their CRLF: those that may stand in a trailer (RFC 9110
-    /// §6.5.1) and change nothing about framing, routing or trust. Valid once done(), until this object is
-    /// moved or gone.
+    /// §6.5.1) and change nothing about framing, routing or trust; not BodyLimits::no_trailer. Valid once
+    /// done(), until this object is moved or gone.
     std::string_view trailers() const { return {trailers_.data(), trailer_size_}; }
 
   private:

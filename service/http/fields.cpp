@@ -125,10 +125,14 @@ const Field* Fields::find(std::string_view name) const {
     return found == end() ? nullptr : found;
 }
 
+bool passes_for(std::string_view name, std::string_view known) {
+    return std::ranges::equal(name, known,
+                              [](char a, char b) { return lower(a) == lower(b) || (a == '_' && b == '-'); });
+}
+
 void Fields::pass_on(std::string_view name, bool on) {
-    const auto resembles = [](char a, char b) { return lower(a) == lower(b) || (a == '_' && b == '-'); };
     for (Field& field : all()) {
-        if (!std::ranges::equal(field.name, name, resembles)) continue;
+        if (!passes_for(field.name, name)) continue;
         field.hop = !(on && equals_ignoring_case(field.name, name));
     }
 }

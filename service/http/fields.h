@@ -92,6 +92,10 @@ struct Field {
 /// `other`, or whatever it resembles).
 FieldId identify(std::string_view name);
 
+/// Whether a field named `name` could be taken for one named `known`: in any case, and with `_` for `-`,
+/// which CGI-like gateways do not tell apart.
+bool passes_for(std::string_view name, std::string_view known);
+
 class Fields {
   public:
     static constexpr std::size_t kMax = 256;
@@ -133,8 +137,8 @@ class Fields {
         return found ? found->value : std::string_view();
     }
     std::size_t count(FieldId id) const;
-    /// Whether the fields of that name go on, whatever Connection says. Those that spell it with `_` for `-`,
-    /// which CGI-like gateways do not tell apart, do not in any case.
+    /// Whether the fields of that name go on, whatever Connection says. Those that only pass for it do not
+    /// in any case.
     void pass_on(std::string_view name, bool on);
 
   private:

@@ -74,10 +74,17 @@ After Exchange::run(runtime::Time first_by) {
     const auto read = request_.read(snapshot_.config, first_by);
     if (!request_.begun()) return After::close;
     context_.telemetry.counters.request_started();
-    if (!read) return refuse(read.error());
+    if (!read) return malformed(read.error());
     if (context_.overloaded.load(std::memory_order_relaxed)) [[unlikely]]
         return shed();
     return serve();
+}
+
+// Who sent it is not known before its fields are: the peer, then.
+[[gnu::noinline]] After Exchange::malformed(const Failure& failure) {
+    const AddressText peer(client_.peer());
+    outcome_.client = peer.view();
+    return refuse(failure);
 }
 
 // Before anything is decided, so that it spends nothing. The connection goes too: its memory is needed.

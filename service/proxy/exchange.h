@@ -50,6 +50,7 @@ class Exchange {
     std::uint64_t hash_of(const policy::Address& client) const;
     void note_forward(const Forward& forward, const upstream::Upstream& upstream);
 
+    After malformed(const Failure& failure);
     After fail(const Failure& failure, const policy::Verdict& verdict);
     After limited(const policy::Verdict& verdict);
     After banned(const policy::Verdict& verdict);

@@ -56,8 +56,12 @@ std::expected<bool, Failure> Incoming::parse(const config::Config& config) {
 
 // What is wrong with the first bytes of a body is known before any of it goes upstream.
 std::expected<void, Failure> Incoming::begin_body(std::size_t head_bytes, const config::Config& config) {
+    // Who the client is, is said in the head or not at all: it was identified by then.
+    const bool own = config.client.address_from == config::AddressFrom::header;
     http::BodyReader& body = body_.emplace(
-        head_.framing, http::BodyLimits{config.max.body, static_cast<std::size_t>(config.max.head)});
+        head_.framing,
+        http::BodyLimits{config.max.body, static_cast<std::size_t>(config.max.head),
+                         own ? std::string_view(config.client.address_header) : std::string_view()});
     const std::span<char> behind = buffer_.bytes().subspan(head_bytes);
     body_begins_ = behind.data();
     if (body.done()) {

@@ -2,9 +2,11 @@
 
 import threading
 
+import pytest
+
 from support.client import expect_problem, get
 from support.ports import free_port
-from support.upstream import Blackhole, ScriptedUpstream, in_turn, once, response, serve
+from support.upstream import Blackhole, ScriptedUpstream, chunked, in_turn, once, response, serve
 from support.wait import wait_until
 
 KIB, MIB = 1 << 10, 1 << 20
@@ -152,3 +154,18 @@ def test_who_waited_in_line_blames_no_server_for_the_time_that_was_left(pair, cl
     assert first.read().status == 200
     expect_problem(late.read(), 503)
     assert [server["failures"] for server in proxy.sluice.stats()["upstreams"][0]["servers"]] == [0, 0]
+
+
+@pytest.mark.parametrize("name", ["CF-Connecting-IP", "cf_connecting_ip"])
+def test_who_the_client_is_cannot_be_said_behind_the_body(pair, name):
+    """The field of client.address_from is withheld in a head; a trailer must not bring it along."""
+    proxy = pair(client={"address_from": "CF-Connecting-IP"})
+    head = get(method="POST", fields=[("Transfer-Encoding", "chunked"), ("Trailer", f"{name}, Digest")])
+    assert proxy.client().ask(head + chunked(b"body", trailers=[(name, "6.6.6.6"), ("Digest", "d")])).status == 200
+    assert proxy.upstream.request().trailers == [("Digest", "d")]
+
+
+def test_the_access_log_names_who_sent_what_is_no_request(pair):
+    proxy = pair(log={"access": "all"})
+    assert proxy.client(source="127.0.0.7").ask(b"GET / HTTP/1.1\r\nHost: a\r\nHost: b\r\n\r\n").status == 400
+    wait_until(lambda: '"client":"127.0.0.7"' in proxy.sluice.output, "its line in the access log")
