@@ -55,7 +55,7 @@ std::expected<void, std::string> Front::prepare(const std::vector<config::Listen
         if (std::ranges::any_of(planned, known)) continue;
         auto entrances = entrances_at(wanted, listen.address);
         if (!entrances) return std::unexpected(entrances.error());
-        auto next = plan(std::move(*entrances));
+        auto next = plan(std::move(*entrances), wanted);
         if (!next) return std::unexpected(next.error());
         planned.push_back(std::move(*next));
     }
@@ -79,7 +79,8 @@ std::expected<Front::EntrancesPtr, std::string> Front::entrances_at(const std::v
     return entrances;
 }
 
-std::expected<Front::Planned, std::string> Front::plan(EntrancesPtr entrances) const {
+std::expected<Front::Planned, std::string> Front::plan(EntrancesPtr entrances,
+                                                       const std::vector<config::Listen>& wanted) const {
     const config::Address& address = entrances->entries.front().address;
     const auto open = std::ranges::find_if(
         open_, [&](const ListenerPtr& listener) { return listener->address() == address; });
@@ -89,20 +90,28 @@ std::expected<Front::Planned, std::string> Front::plan(EntrancesPtr entrances) c
                                         {{"setting", "listen.reuse_port"}, {"address", address.text}});
         return Planned{std::move(entrances), *open, false};
     }
-    auto socket = open_beside(entrances->entries.front());
+    auto socket = open_beside(entrances->entries.front(), wanted);
     if (!socket) return std::unexpected(socket.error());
     auto listener = std::make_shared<proxy::Listener>(context_, entrances, std::move(*socket));
     return Planned{std::move(entrances), std::move(listener), true};
 }
 
 // A listener of ours that goes with this reload may stand in the way: one for all addresses in that of one of
-// them, and the other way round. They share the port until it does.
-std::expected<runtime::TcpListener, std::string> Front::open_beside(const config::Listen& listen) const {
+// them, and the other way round. They share the port until it does; with one that stays nothing is shared, as
+// the next start could not open both.
+std::expected<runtime::TcpListener, std::string> Front::open_beside(
+    const config::Listen& listen, const std::vector<config::Listen>& wanted) const {
     std::vector<ListenerPtr> sharing;
+    const auto stays = [&](const ListenerPtr& each) {
+        return std::ranges::find(wanted, each->address(), &config::Listen::address) != wanted.end();
+    };
+    const auto in_the_way = [&](const ListenerPtr& each) {
+        return same_port(each->address(), listen.address) && !each->reuse_port();
+    };
     for (const ListenerPtr& each : open_)
-        if (same_port(each->address(), listen.address) && !each->reuse_port()) sharing.push_back(each);
+        if (in_the_way(each) && !stays(each)) sharing.push_back(each);
     for (const auto& weak : leaving_)  // of the last reload; its socket may not be gone yet
-        if (auto each = weak.lock()) sharing.push_back(std::move(each));
+        if (auto each = weak.lock(); each && in_the_way(each)) sharing.push_back(std::move(each));
     for (const ListenerPtr& each : sharing) each->share_port(true);
     auto socket = open_socket(listen.address, listen.reuse_port || !sharing.empty());
     for (const ListenerPtr& each : sharing) each->share_port(false);

@@ -53,9 +53,11 @@ class Front {
     };
     std::expected<EntrancesPtr, std::string> entrances_at(const std::vector<config::Listen>& wanted,
                                                           const config::Address& address);
-    std::expected<Planned, std::string> plan(EntrancesPtr entrances) const;
+    std::expected<Planned, std::string> plan(EntrancesPtr entrances,
+                                             const std::vector<config::Listen>& wanted) const;
     void close_all(const std::vector<ListenerPtr>& leaving);
-    std::expected<runtime::TcpListener, std::string> open_beside(const config::Listen& listen) const;
+    std::expected<runtime::TcpListener, std::string> open_beside(
+        const config::Listen& listen, const std::vector<config::Listen>& wanted) const;
 
     proxy::Context& context_;
     const std::shared_ptr<tls::TicketKeys> ticket_keys_ = std::make_shared<tls::TicketKeys>();

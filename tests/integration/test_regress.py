@@ -169,3 +169,16 @@ def test_the_access_log_names_who_sent_what_is_no_request(pair):
     proxy = pair(log={"access": "all"})
     assert proxy.client(source="127.0.0.7").ask(b"GET / HTTP/1.1\r\nHost: a\r\nHost: b\r\n\r\n").status == 400
     wait_until(lambda: '"client":"127.0.0.7"' in proxy.sluice.output, "its line in the access log")
+
+
+def test_a_reload_opens_no_address_that_a_start_would_not(pair):
+    """One address beside all of them, both to stay: the next start would fail."""
+    proxy = pair()
+    port = proxy.sluice.address[1]
+    for first, second in (("127.0.0.1", "0.0.0.0"), ("0.0.0.0", "127.0.0.1")):
+        kept = {**proxy.sluice.config, "listen": f"{first}:{port}"}
+        proxy.sluice.reload(kept)
+        proxy.sluice.write({**kept, "listen": [f"{first}:{port}", f"{second}:{port}"]})
+        status, _, body = proxy.sluice.ask_admin("POST", "/reload")
+        assert status == 422 and "cannot listen on" in str(body), (status, body)
+    proxy.sluice.write(kept)
