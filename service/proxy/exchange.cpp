@@ -110,7 +110,7 @@ After Exchange::serve() {
     }
     policy::Verdict verdict = policy::decide(policy, context_.clients, request, route,
                                              request_.began().time_since_epoch().count(), &context_.waiting);
-    const policy::Slots slots(context_.clients, context_.waiting, verdict);
+    policy::Slots slots(context_.clients, context_.waiting, verdict);
     if (verdict.kind == policy::Verdict::Kind::delayed) [[unlikely]] {
         if (const auto over = hold(verdict)) return *over;
     }
@@ -127,7 +127,7 @@ After Exchange::serve() {
     if (verdict.kind == policy::Verdict::Kind::limited) return limited(verdict);
     const policy::Route& chosen = policy.routes()[route];
     if (chosen.settings->respond) return respond(*chosen.settings->respond, verdict);
-    return forward(request, client, chosen, verdict);
+    return forward(request, client, chosen, verdict, slots);
 }
 
 // Until a limit that holds the request has decided about it; or else how the exchange ends.
@@ -159,7 +159,7 @@ void Exchange::warn_about_ignored_fields() {
 }
 
 After Exchange::forward(const policy::Request& request, const policy::Client& client,
-                        const policy::Route& route, const policy::Verdict& verdict) {
+                        const policy::Route& route, const policy::Verdict& verdict, policy::Slots& slots) {
     const AddressText peer(client_.peer());
     const RequestId id;
     const http::RequestHead& head = request.head;
@@ -183,7 +183,7 @@ After Exchange::forward(const policy::Request& request, const policy::Client& cl
     const Forward::Step done = forward.run(request_.began());
     note_forward(forward, upstream);
     if (!done) outcome_.failure = done.error().upstream;
-    if (done && forward.changed_protocol()) return open_tunnel(forward, route);
+    if (done && forward.changed_protocol()) return open_tunnel(forward, route, slots);
     if (done) {
         account();
         if (forward.keeps_client()) return After::next;
@@ -195,12 +195,14 @@ After Exchange::forward(const policy::Request& request, const policy::Client& cl
     return outcome_.client_aborted ? After::close : After::reset;
 }
 
-[[gnu::noinline]] After Exchange::open_tunnel(Forward& forward, const policy::Route& route) {
+[[gnu::noinline]] After Exchange::open_tunnel(Forward& forward, const policy::Route& route,
+                                              policy::Slots& slots) {
     complete_outcome();
     client_.change_to(std::make_unique<Tunnel>(context_,
                                                TunnelParts{.client = client_,
                                                            .upstream = snapshot_.upstreams[route.upstream],
                                                            .lease = forward.take_lease(),
+                                                           .slots = slots.keep(),
                                                            .began = request_.began(),
                                                            .outcome = outcome_},
                                                snapshot_.config.timeouts));

@@ -15,6 +15,10 @@
 #include "service/proxy/forward.h"
 #include "service/proxy/incoming.h"
 
+namespace sluice::policy {
+class Slots;
+}
+
 namespace sluice::proxy {
 
 class Connection;
@@ -45,8 +49,8 @@ class Exchange {
     After serve();
     After shed();
     After forward(const policy::Request& request, const policy::Client& client, const policy::Route& route,
-                  const policy::Verdict& verdict);
-    After open_tunnel(Forward& forward, const policy::Route& route);
+                  const policy::Verdict& verdict, policy::Slots& slots);
+    After open_tunnel(Forward& forward, const policy::Route& route, policy::Slots& slots);
     std::uint64_t hash_of(const policy::Address& client) const;
     void note_forward(const Forward& forward, const upstream::Upstream& upstream);
 

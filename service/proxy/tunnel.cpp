@@ -26,6 +26,7 @@ Tunnel::Tunnel(Context& context, TunnelParts parts, const config::Timeouts& time
       idle_(timeouts.tunnel),
       began_(parts.began),
       lease_(std::move(parts.lease)),
+      slots_(std::move(parts.slots)),
       up_(*this, client_.stream(), lease_.stream(), upstream_->settings().stall_timeout),
       down_(*this, lease_.stream(), client_.stream(), timeouts.write),
       outcome_(parts.outcome),

@@ -18,6 +18,7 @@
 
 #include "config/model.h"
 #include "runtime/netpoller.h"
+#include "service/policy/slots.h"
 #include "service/proxy/context.h"
 #include "service/telemetry/kept_outcome.h"
 #include "service/tls/stream.h"
@@ -32,7 +33,8 @@ struct TunnelParts {
     Connection& client;
     std::shared_ptr<upstream::Upstream> upstream;  // before the lease, which refers to it
     upstream::Lease lease;
-    runtime::Time began;                       // the first byte of the request
+    policy::KeptSlots slots;  // of limits that count it as a request in flight, until it ends
+    runtime::Time began;      // the first byte of the request
     const telemetry::RequestOutcome& outcome;  // but for duration and bytes
 };
 
@@ -86,6 +88,7 @@ class Tunnel {
     const runtime::Time began_;
 
     upstream::Lease lease_;
+    const policy::KeptSlots slots_;
     Way up_;
     Way down_;
     telemetry::KeptOutcome outcome_;

@@ -74,6 +74,26 @@ def test_bytes_behind_both_heads_belong_to_the_tunnel(pair):
     wait_until(lambda: upstream.received.endswith(b"\r\n\r\nGET / HTTP/1.1\r\n\r\nmore"), "all bytes, as they were sent")
 
 
+def test_a_tunnel_counts_as_a_request_in_flight_until_it_ends(pair):
+    proxy = pair(switching(echo), limits=[{"name": "slots", "algorithm": "concurrency", "max": 1}])
+
+    def in_flight():
+        return sum(client["in_flight"] for client in proxy.sluice.admin_json("/stats/clients?limit=slots")["clients"])
+
+    client, _ = opened(proxy)
+    wait_until(lambda: tunnels(proxy) == 1 and proxy.sluice.stats()["requests"]["in_flight"] <= 1, "the tunnel")
+    client.send(b"ping")
+    assert client.wire.exactly(4) == b"ping"
+    assert in_flight() == 1
+    assert proxy.client().get().status == 429
+    client.half_close()
+    client.expect_close()
+    wait_until(lambda: in_flight() == 0, "the slot to be given back")
+    again, _ = opened(proxy)
+    again.send(b"pong")
+    assert again.wire.exactly(4) == b"pong"
+
+
 def test_forty_thousand_bytes_sent_before_the_answer_go_through(pair):
     proxy = pair(switching(echo))
     client, _ = opened(proxy, behind=b"e" * 40_000)

@@ -505,10 +505,10 @@ def test_section_3_row_15_draining(pair):
     proxy.upstream.wait_for_requests(2)
     proxy.sluice.send_signal(signal.SIGTERM)
     wait_until(lambda: proxy.sluice.ask_admin("GET", "/readyz")[0] == 503, "not ready")
-    # An idle connection is closed, or told to come back elsewhere; it is not served.
+    # A request that was on its way when the drain began may still be served, and is told that it is the last.
     if idle.send_while_open(get("/late")):
         outcome, got = idle.ends()
-        assert got == b"" or got.startswith(b"HTTP/1.1 503 "), got
+        assert got == b"" or (got.startswith(b"HTTP/1.1 200 ") and b"\r\nConnection: close\r\n" in got), got
     try:
         with socket.create_connection(proxy.sluice.address, 5) as late:
             late.sendall(get("/later"))
@@ -520,7 +520,7 @@ def test_section_3_row_15_draining(pair):
     assert slow.read().status == 200
     slow.expect_close()
     proxy.sluice.stop()
-    assert {"/late", "/later"}.isdisjoint(request.target for request in proxy.upstream.requests)
+    assert "/later" not in {request.target for request in proxy.upstream.requests}
 
 
 # out of descriptors or memory for one request
