@@ -11,12 +11,11 @@ from support.wait import DEADLINE, wait_until
 
 KIB, MIB = 1 << 10, 1 << 20
 
-# The table of README.md, "Memory": what each costs at the most, in resident bytes of the process.
+# The table of README.md, "Memory": what each costs at the most, in resident bytes of the process. Tunnels: test_tunnels.py.
 BASE = 24 * MIB
 IDLE_CONNECTION = 1 * KIB
 REQUEST = 64 * KIB
 CLIENT_ENTRY = 96
-TUNNEL = 2 * KIB
 
 
 @pytest.fixture

@@ -314,7 +314,7 @@ def test_idle_tunnels_hold_no_task_and_little_memory(pair):
     assert tunnels(proxy) == count
     each = (proxy.sluice.memory()[0] - before) / count
     print(f"{each:.0f} bytes for each")
-    assert each < 4 * KIB
+    assert each < 4 * KIB  # as the README says, "Memory"
 
 
 def test_an_upstream_connection_is_held_while_the_tunnel_lives(pair):
