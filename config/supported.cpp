@@ -11,7 +11,6 @@ namespace {
 constexpr std::array kNotBuilt{
 
     NotBuilt{"/store/redis", "*", "a store outside the process"},
-    NotBuilt{"/check", "*", "a listener for decisions alone"},
 };
 
 bool matches(std::string_view refused, std::string_view text) {

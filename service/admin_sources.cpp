@@ -8,6 +8,7 @@
 #include "runtime/inspect.h"
 #include "runtime/trace.h"
 #include "service/commands/build_info.h"
+#include "service/decisions.h"
 #include "service/policy/ban_list.h"
 #include "service/policy/listing.h"
 
@@ -261,6 +262,8 @@ admin::Sources admin_sources(const Observed& service, std::function<std::vector<
             .ban = [service](const std::string& key,
                              const std::string& time) { return ban(service.context, key, time); },
             .lift = [service](const std::string& key) { return lift(service.context, key); },
+            .check = [service](const admin::Question& asked) { return check(service.context, asked); },
+            .explain = [service](const admin::Question& asked) { return explain(service.context, asked); },
             .config = [service] { return config::to_json(service.context.snapshots.current()->config); },
             .reload = std::move(reload)};
 }

@@ -26,6 +26,7 @@
 #include "service/admin/api.h"
 #include "service/admin/server.h"
 #include "service/admin_sources.h"
+#include "service/check_listener.h"
 #include "service/commands/judges.h"
 #include "service/file_watch.h"
 #include "service/front.h"
@@ -140,6 +141,7 @@ class App {
     std::atomic<bool> ready_{false};
     admin::Sources sources_;
     std::optional<admin::Server> admin_;
+    CheckListener check_;
     std::optional<FileWatch> watch_;
 
     runtime::Mutex reloading_;
@@ -167,7 +169,8 @@ App::App(runtime::Scheduler& scheduler, runtime::SignalSet& signals, std::string
       guard_(context_.overloaded, telemetry_.log, memory_),
       front_(context_),
       sources_(admin_sources({scheduler_, context_, janitor_, guard_, started_, ready_},
-                             [this] { return reload(); })) {}
+                             [this] { return reload(); })),
+      check_(sources_.check, telemetry_.log) {}
 
 int App::run() {
     if (const auto problem = open()) {
@@ -176,6 +179,7 @@ int App::run() {
     }
     start_background();
     front_.commit();
+    check_.commit();
     ready_.store(true, std::memory_order_release);
     telemetry_.log.info(
         "serving", {{"version", sources_.version}, {"workers", scheduler_.workers()}, {"config", path_}});
@@ -189,6 +193,7 @@ int App::run() {
 std::optional<std::string> App::open() {
     const auto snapshot = snapshots_.current();
     if (const auto opened = front_.prepare(snapshot->config.listen); !opened) return opened.error();
+    if (const auto opened = check_.prepare(snapshot->config); !opened) return "check: " + opened.error();
     if (const auto& admin = snapshot->config.admin) {
         auto socket = open_socket(admin->address);
         if (!socket) return "admin: " + socket.error();
@@ -257,6 +262,7 @@ void App::stop_background() {
     stop_sweeping_.release();
     if (watch_) watch_->cancel();
     if (admin_) admin_->close();
+    check_.close();
     telemetry_.access.close();
     background_.wait();
 }
@@ -296,6 +302,7 @@ void App::drain() {
         const std::scoped_lock hold(reloading_);  // a reload under way might open what is closed here
         context_.draining.store(true);
         front_.close();
+        check_.finish();
     }
     const runtime::Duration patience = std::min(kLastRequests, snapshot->config.timeouts.drain / 2);
     if (wait_until_empty(runtime::now() + patience, false)) return;
@@ -310,7 +317,7 @@ void App::drain() {
 
 // Again and again: a connection may have decided to doze just before it could have seen that we are draining.
 bool App::wait_until_empty(runtime::Time deadline, bool rouse) {
-    while (registry_.open() > 0) {
+    while (registry_.open() + check_.open() > 0) {
         if (runtime::now() >= deadline) return false;
         if (rouse)
             registry_.each([](proxy::Registered& each) { static_cast<proxy::Connection&>(each).rouse(); });
@@ -335,15 +342,21 @@ Problems App::reload() {
 
 Problems App::apply(config::Config loaded) {
     if (const auto opened = front_.prepare(loaded.listen); !opened) return {opened.error()};
+    if (const auto opened = check_.prepare(loaded); !opened) {
+        front_.rollback();
+        return {"check: " + opened.error()};
+    }
     auto next = loader_.load(std::move(loaded));
     if (!next) {
         front_.rollback();
+        check_.rollback();
         return {next.error()};
     }
     const config::Config& config = (*next)->config;
     snapshots_.replace(*next);
     upkeep_.follow((*next)->upstreams);
     front_.commit();
+    check_.commit();
     loader_.clients().set_max(config.clients.max);
     janitor_.configure(janitor_settings(config.clients));
     telemetry_.log.configure(log_options(config.log).level, log_options(config.log).format);

@@ -6,6 +6,7 @@
 
 #include "service/admin/client_calls.h"
 #include "service/admin/dashboard.h"
+#include "service/admin/decisions.h"
 #include "service/admin/events.h"
 #include "service/admin/stats_json.h"
 
@@ -111,6 +112,8 @@ std::vector<Route> api(const Sources& sources) {
          [s](const Request&) { return s->config ? json(s->config()) : missing("the configuration"); }},
         {.method = "GET", .path = "/", .handle = [](const Request&) { return dashboard(); }, .asks = true},
         {"GET", "/events", [s](const Request&) { return events(*s); }},
+        {"GET", "/check", [s](const Request& request) { return check(s->check, request); }},
+        {"GET", "/explain", [s](const Request& request) { return explain(s->explain, request); }},
         {"POST", "/reload", [s](const Request&) { return reload(*s); }},
     };
     std::ranges::move(client_calls(sources), std::back_inserter(routes));

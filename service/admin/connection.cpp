@@ -33,13 +33,14 @@ std::string field_lines(const Response& response) {
     std::string lines(kCommonFields);
     for (const auto& [name, value] : response.fields)
         lines.append(name).append(": ").append(value).append("\r\n");
-    return lines;
+    return lines + response.lines;
 }
 
 }  // namespace
 
-Server::Connection::Connection(runtime::TcpStream stream, const Options& options)
-    : options_(options), stream_(std::move(stream)), bytes_(new char[kBufferBytes]) {}
+Server::Connection::Connection(runtime::TcpStream stream, const runtime::Endpoint& caller,
+                               const Options& options)
+    : options_(options), caller_(caller), stream_(std::move(stream)), bytes_(new char[kBufferBytes]) {}
 
 void Server::Connection::serve(const Respond& respond) {
     while (serve_one(respond)) {
@@ -67,26 +68,41 @@ bool Server::Connection::serve_one(const Respond& respond) {
     request.query = head.query;
     request.body = std::move(body);
     request.fields = &head.fields;
-    auto path = percent_decoded(head.path, false);
+    request.target = head.target;
+    request.caller = &caller_;
+    auto path =
+        options_.for_others ? std::optional<std::string>(head.path) : percent_decoded(head.path, false);
     if (path) request.path = std::move(*path);
     const Response response = path ? respond(request) : problem(400, "the path has a broken percent-escape");
-    if (!send(response, head, head.keep_alive)) return false;
+    const bool keep = head.keep_alive && !last_.load(std::memory_order_acquire);
+    if (!send(response, head, keep)) return false;
     std::memmove(bytes_.get(), bytes_.get() + *end, filled_ - *end);
     filled_ -= *end;
-    return head.keep_alive;
+    auto busy = State::busy;
+    state_.compare_exchange_strong(busy, State::idle);
+    return keep;
 }
 
 Server::Connection::Received<std::size_t> Server::Connection::receive_head(http::RequestHead& head) {
     http::HeadScan scan;
     bool begun = filled_ > 0;
+    if (begun && !begin()) return std::unexpected(Gone{});
     stream_.read_deadline(runtime::now() + (begun ? options_.receive : options_.idle));
     while (true) {
         const auto size = http::read_request_head({bytes_.get(), filled_}, scan, kHeadLimits, head);
         if (!size) return std::unexpected(size.error());
         if (*size > 0) return *size;
         if (!receive_more()) return std::unexpected(Gone{});
-        if (!std::exchange(begun, true)) stream_.read_deadline(runtime::now() + options_.receive);
+        if (std::exchange(begun, true)) continue;
+        if (!begin()) return std::unexpected(Gone{});
+        stream_.read_deadline(runtime::now() + options_.receive);
     }
+}
+
+// False: the connection was ended while it idled.
+bool Server::Connection::begin() {
+    auto idle = State::idle;
+    return state_.compare_exchange_strong(idle, State::busy) || idle == State::busy;
 }
 
 // Returns where in the buffer the body ends: what is behind it belongs to the next call.

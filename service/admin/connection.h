@@ -1,5 +1,6 @@
 #pragma once
 
+#include <atomic>
 #include <cstddef>
 #include <expected>
 #include <functional>
@@ -22,7 +23,7 @@ class Server::Connection {
   public:
     using Respond = std::function<Response(Request&)>;
 
-    Connection(runtime::TcpStream stream, const Options& options);
+    Connection(runtime::TcpStream stream, const runtime::Endpoint& caller, const Options& options);
 
     /// Answers calls until the client leaves, breaks the protocol, takes too long, or cancel() is called.
     void serve(const Respond& respond);
@@ -30,6 +31,14 @@ class Server::Connection {
     /// Instead of serve(): answers 503. Does not park, for a new stream takes that much at once.
     void turn_away();
 
+    /// Before serve(), or by any thread: the next answer is the last.
+    void answer_once() { last_.store(true, std::memory_order_release); }
+    /// Any thread: ends it now if it idles, else behind the answer to the call that has begun.
+    void finish() {
+        answer_once();
+        auto idle = State::idle;
+        if (state_.compare_exchange_strong(idle, State::ended)) stream_.cancel();
+    }
     /// Any thread.
     void cancel() { stream_.cancel(); }
 
@@ -42,6 +51,7 @@ class Server::Connection {
     Received<std::size_t> receive_head(http::RequestHead& head);
     Received<std::size_t> receive_body(const http::RequestHead& head, std::size_t at, std::string& body);
     bool receive_more();
+    bool begin();
     bool refuse(const http::Refusal& refusal, const http::RequestHead& head);
     bool send(const Response& response, const http::RequestHead& head, bool keep_alive);
     bool send_stream(const Response& response);
@@ -49,8 +59,13 @@ class Server::Connection {
     bool send_bytes(std::string_view bytes);
     void linger();
 
+    enum class State : unsigned char { idle, busy, ended };
+
     const Options& options_;
+    const runtime::Endpoint caller_;
     runtime::TcpStream stream_;
+    std::atomic<State> state_{State::idle};  // busy: a byte of a call has come
+    std::atomic<bool> last_{false};
     const std::unique_ptr<char[]> bytes_;  // what was received and not yet answered begins at the front
     std::size_t filled_ = 0;
 };

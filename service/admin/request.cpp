@@ -24,6 +24,17 @@ std::optional<std::string> Request::parameter(std::string_view name) const {
     return std::nullopt;
 }
 
+std::vector<std::string> Request::parameters(std::string_view name) const {
+    std::vector<std::string> values;
+    Request rest;
+    for (std::string_view left = query; !left.empty();) {
+        rest.query = left.substr(0, left.find('&'));
+        left.remove_prefix(std::min(rest.query.size() + 1, left.size()));
+        if (auto value = rest.parameter(name)) values.push_back(std::move(*value));
+    }
+    return values;
+}
+
 Response problem(unsigned status, std::string_view detail) {
     const std::string_view title =
         boost::beast::http::obsolete_reason(boost::beast::http::int_to_status(status));

@@ -8,6 +8,7 @@
 #include <utility>
 #include <vector>
 
+#include "runtime/tcp.h"
 #include "runtime/time.h"
 #include "service/http/fields.h"
 
@@ -23,12 +24,16 @@ struct Request {
     std::string body;
 
     const http::Fields* fields = nullptr;
+    std::string_view target;                    // as received
+    const runtime::Endpoint* caller = nullptr;  // who has called
 
     /// A field of the head by its name, in any case; the first of several. Empty: no such field.
     std::string_view field(std::string_view name) const;
 
     /// A parameter of the query, decoded; nullopt: absent or badly encoded.
     std::optional<std::string> parameter(std::string_view name) const;
+    /// The same of all parameters of that name.
+    std::vector<std::string> parameters(std::string_view name) const;
 };
 
 /// The client of a streamed answer, for as long as its handler runs. Either says false when the client is
@@ -44,6 +49,7 @@ struct Response {
     std::string content_type = "application/json";
     std::string body;
     std::vector<std::pair<std::string, std::string>> fields = {};
+    std::string lines = {};  // more fields: complete lines, each with its CRLF
 
     /// Instead of a body: called once, and the connection ends with it.
     std::function<void(const Stream& stream)> stream = {};

@@ -24,7 +24,7 @@ Router::Match Router::match(Request& request) const {
     for (const Route& route : routes_) {
         const auto key = match_path(route.path, request.path);
         if (!key) continue;
-        if (route.method == method) {
+        if (route.method == method || route.method == Route::kAnyMethod) {
             request.key = *key;
             return {&route, {}};
         }

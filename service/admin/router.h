@@ -11,6 +11,8 @@ namespace sluice::admin {
 /// One call of the API. `path` may end in "{key}", which stands for all that is left of the path, and is not
 /// empty.
 struct Route {
+    static constexpr std::string_view kAnyMethod = "*";
+
     std::string_view method;
     std::string_view path;
     std::function<Response(const Request&)> handle;

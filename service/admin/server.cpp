@@ -13,23 +13,43 @@ Server::Server(runtime::TcpListener listener, std::vector<Route> routes, Options
       options_(std::move(options)),
       log_(log),
       listener_(std::move(listener)),
-      token_(options_.token) {}
+      token_(options_.token),
+      connections_max_(options_.connections_max) {}
 
 void Server::run() {
-    while (auto stream = listener_.accept()) start(std::move(*stream));
+    runtime::Endpoint caller;
+    while (auto stream = listener_.accept(caller)) start(std::move(*stream), caller);
     serving_.wait();
 }
 
-void Server::start(runtime::TcpStream stream) {
-    auto connection = std::make_unique<Connection>(std::move(stream), options_);
+void Server::start(runtime::TcpStream stream, const runtime::Endpoint& caller) {
+    auto connection = std::make_unique<Connection>(std::move(stream), caller, options_);
     {
         const std::scoped_lock hold(mutex_);
         if (closing_) return;
-        if (connections_.size() >= options_.connections_max) return connection->turn_away();
+        if (connections_.size() >= connections_max_) return connection->turn_away();
+        if (finishing_) connection->answer_once();
         connections_.push_back(connection.get());
         serving_.add();
     }
     runtime::go([this, c = std::move(connection)]() mutable { serve(std::move(c)); });
+}
+
+void Server::finish() {
+    listener_.close();
+    const std::scoped_lock hold(mutex_);
+    finishing_ = true;
+    for (Connection* connection : connections_) connection->finish();
+}
+
+std::size_t Server::open() const {
+    const std::scoped_lock hold(mutex_);
+    return connections_.size();
+}
+
+void Server::set_connections_max(std::size_t most) {
+    const std::scoped_lock hold(mutex_);
+    connections_max_ = most;
 }
 
 void Server::close() {
@@ -65,7 +85,7 @@ Response Server::respond(Request& request) const {
         return refusal;
     }
     if (!match.route) return match.otherwise;
-    if (match.route->method != "GET" && is_of_foreign_page(request)) {
+    if (match.route->method != "GET" && !options_.for_others && is_of_foreign_page(request)) {
         return problem(403, "a page of another origin may not change anything here");
     }
     try {

@@ -27,6 +27,9 @@ class Server {
   public:
     struct Options {
         std::string token;  // empty: none is needed
+        /// The calls are somebody else's requests: any target is one, and the page that they come from is not
+        /// ours to judge.
+        bool for_others = false;
         std::size_t connections_max = 256;
         runtime::Duration idle = std::chrono::seconds(75);     // between two calls
         runtime::Duration receive = std::chrono::seconds(10);  // for a call, from its first byte
@@ -42,18 +45,25 @@ class Server {
     /// Serves until close(). Parks.
     void run();
 
+    /// Takes no more connections, and ends those that idle now, the others behind the answer that they wait
+    /// for. Any thread.
+    void finish();
     /// Takes no more connections, and ends those that there are, whatever they are doing. Any thread, once.
     void close();
+    /// Connections that there are.
+    std::size_t open() const;
 
     /// A reload: calls that begin from now on need this token.
     void set_token(std::string token);
+    /// A reload: of connections that come from now on, no more are let in.
+    void set_connections_max(std::size_t most);
 
     const runtime::Endpoint& local() const { return listener_.local(); }
 
   private:
     class Connection;
 
-    void start(runtime::TcpStream stream);
+    void start(runtime::TcpStream stream, const runtime::Endpoint& caller);
     void serve(std::unique_ptr<Connection> connection);
     Response respond(Request& request) const;
     bool may_call(const Request& request) const;
@@ -70,7 +80,9 @@ class Server {
     // Guarded by mutex_, which is never held across a park.
     mutable std::mutex mutex_;
     std::string token_;
+    std::size_t connections_max_;
     std::list<Connection*> connections_;
+    bool finishing_ = false;
     bool closing_ = false;
 };
 

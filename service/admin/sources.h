@@ -15,6 +15,7 @@
 
 #include "runtime/inspect.h"
 #include "runtime/time.h"
+#include "service/admin/decisions.h"
 #include "service/telemetry/counters.h"
 
 namespace sluice::admin {
@@ -163,6 +164,10 @@ struct Sources {
     std::function<BanList(std::size_t top)> bans;
     std::function<std::expected<BanList, NotDone>(const std::string& key, const std::string& duration)> ban;
     std::function<BanList(const std::string& key)> lift;  // what was lifted; empty: not banned
+
+    // Decisions for others.
+    Decide check;
+    Explain explain;
 
     // The configuration.
     std::function<std::string()> config;   // in force, as JSON, secrets hidden

@@ -83,13 +83,29 @@ Client Identifier::identify(const Address& peer, const http::Fields& fields) con
 }
 
 Client Identifier::identify_behind(const Address& peer, const http::Fields& fields) const {
+    return read(from_, field_, peer, fields);
+}
+
+Client Identifier::identify_for(const Address& peer, const http::Fields& fields) const {
+    using From = config::AddressFrom;
+    const auto has = [&](std::string_view name) { return fields.find(name) != nullptr; };
+    if (!has(field_)) {
+        if (has("X-Forwarded-For")) return read(From::x_forwarded_for, "X-Forwarded-For", peer, fields);
+        for (const std::string_view name : {"X-Original-For", "X-Real-IP"})
+            if (has(name)) return read(From::header, name, peer, fields);
+    }
+    return identify_behind(peer, fields);
+}
+
+Client Identifier::read(config::AddressFrom from, std::string_view name, const Address& peer,
+                        const http::Fields& fields) const {
     Client client{.address = peer, .peer_trusted = true};
     Address hop;
-    if (from_ == config::AddressFrom::header) {
-        if (parse_single(fields, field_, hop)) client.address = hop;
+    if (from == config::AddressFrom::header) {
+        if (parse_single(fields, name, hop)) client.address = hop;
         return client;
     }
-    const bool forwarded = from_ == config::AddressFrom::forwarded;
+    const bool forwarded = from == config::AddressFrom::forwarded;
     const http::FieldId id = forwarded ? http::FieldId::forwarded : http::FieldId::x_forwarded_for;
     if (!fields.has(id)) return client;
     ElementsFromTheRight elements(fields, id, forwarded);

@@ -62,6 +62,10 @@ class Identifier {
     /// The same for a peer that is a trusted proxy by the way it came, whatever its address.
     Client identify_behind(const Address& peer, const http::Fields& fields) const;
 
+    /// The same for a peer that holds a request of somebody else's and asks about it: where the field is not
+    /// there, X-Forwarded-For counts, then X-Original-For and X-Real-IP.
+    Client identify_for(const Address& peer, const http::Fields& fields) const;
+
     /// A field of the operator's own that names the client: nobody but a trusted peer may send it on. Empty:
     /// the field is one of those that http::kForwarding knows.
     std::string_view own_field() const { return own_field_; }
@@ -69,6 +73,8 @@ class Identifier {
     std::string_view field() const { return field_; }
 
   private:
+    Client read(config::AddressFrom from, std::string_view name, const Address& peer,
+                const http::Fields& fields) const;
     bool trusts(const Address& hop) const { return hop != kNoAddress && trusted_.contain(hop); }
 
     const Networks trusted_;

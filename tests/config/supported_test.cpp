@@ -13,7 +13,6 @@ TEST(NotBuilt, IsRefusedWhereItStands) {
     const std::tuple<std::string, const char*, const char*> rows[] = {
         {with(R"("store": { "redis": @"rediss://h:1/0", "timeout": "20ms", "on_error": "deny" })"),
          "/store/redis", "a store outside the process"},
-        {with(R"("check": @"0.0.0.0:8082")"), "/check", "a listener for decisions alone"},
     };
     for (const auto& [text, pointer, what] : rows)
         expect_error(text, pointer, std::string(what) + " is not supported yet");

@@ -78,6 +78,6 @@ def caddy(root, site):
     """Caddy; `site` holds directives of the site."""
     port = free_port()
     conf = pathlib.Path(root) / "Caddyfile"
-    conf.write_text(f"{{\n  admin off\n  auto_https off\n  persist_config off\n}}\nhttp://127.0.0.1:{port}, http://a.example:{port} {{\n  bind 127.0.0.1\n{site}\n}}\n")
+    conf.write_text(f"{{\n  admin off\n  auto_https off\n}}\nhttp://127.0.0.1:{port}, http://a.example:{port} {{\n  bind 127.0.0.1\n{site}\n}}\n")
     return Front(["caddy", "run", "--config", conf, "--adapter", "caddyfile"], port, root,
                  {"HOME": str(root), "XDG_DATA_HOME": str(root), "XDG_CONFIG_HOME": str(root)})

@@ -61,6 +61,18 @@ TEST(Request, DecodesParameters) {
     EXPECT_EQ(request.parameter("order"), "a b");
     EXPECT_EQ(request.parameter("bad"), std::nullopt);
     EXPECT_EQ(request.parameter("absent"), std::nullopt);
+    EXPECT_EQ(request.parameters("limit"), (std::vector<std::string>{"per-ip", "second"}));
+    EXPECT_TRUE(request.parameters("bad").empty());
+}
+
+TEST(Router, ListenerForAnyMethodAndPath) {
+    const Router router({{.method = Route::kAnyMethod, .path = "{key}", .handle = {}}});
+    for (const char* path : {"/", "/a/b", "*", "/%zz"}) {
+        Request request;
+        request.method = "BREW";
+        request.path = path;
+        EXPECT_NE(router.match(request).route, nullptr) << path;
+    }
 }
 
 TEST(PercentDecoding, RefusesABrokenEscape) {

@@ -218,6 +218,28 @@ TEST(IdentifyByHeader, IgnoredFromAnyoneElse) {
     EXPECT_EQ(identifier("Forwarded").own_field(), "");
 }
 
+// Who holds the request of another is believed, whatever its own address is.
+TEST(IdentifyFor, TheFieldOfTheConfigurationThenTheUsualOnes) {
+    const auto about = [](std::string_view field,
+                          std::initializer_list<std::pair<std::string_view, std::string_view>> lines) {
+        http::Fields fields;
+        for (const auto& [name, value] : lines) fields.add({name, value, http::identify(name)});
+        const Client client = identifier(field).identify_for(address("192.0.2.1"), fields);
+        EXPECT_TRUE(client.peer_trusted);
+        return limit::to_string(client.address);
+    };
+    EXPECT_EQ(about("X-Forwarded-For", {{"X-Forwarded-For", "203.0.113.1, 198.51.100.1, 10.0.0.1"}}),
+              "198.51.100.1");
+    EXPECT_EQ(about("Forwarded", {{"X-Forwarded-For", "6.6.6.6"}, {"Forwarded", "for=198.51.100.1"}}),
+              "198.51.100.1");
+    EXPECT_EQ(about("Forwarded", {{"X-Forwarded-For", "198.51.100.1"}}), "198.51.100.1");
+    EXPECT_EQ(about("Forwarded", {{"X-Forwarded-For", "198.51.100.1"}, {"Forwarded", "for=_x"}}),
+              "192.0.2.1");
+    EXPECT_EQ(about("CF-Connecting-IP", {{"X-Original-For", "198.51.100.1"}}), "198.51.100.1");
+    EXPECT_EQ(about("X-Forwarded-For", {{"X-Real-IP", "198.51.100.1"}}), "198.51.100.1");
+    EXPECT_EQ(about("X-Forwarded-For", {}), "192.0.2.1");
+}
+
 TEST(Identify, OtherFieldsThanTheOneAreNotRead) {
     const http::Fields list = fields_of("X-Forwarded-For", {"198.51.100.1"});
     for (const char* field : {"Forwarded", "CF-Connecting-IP"})

@@ -1,0 +1,60 @@
+#include "service/check_listener.h"
+
+#include <utility>
+
+#include "runtime/go.h"
+#include "service/front.h"
+
+namespace sluice {
+
+std::expected<void, std::string> CheckListener::prepare(const config::Config& config) {
+    prepared_.reset();
+    wanted_ = config.check;
+    connections_max_ = static_cast<std::size_t>(config.max.connections);
+    if (!wanted_ || wanted_ == address_) return {};
+    auto socket = open_socket(*wanted_);
+    if (!socket) return std::unexpected(socket.error());
+    prepared_ = std::make_shared<admin::Server>(
+        std::move(*socket), admin::check_api(decide_),
+        admin::Server::Options{.token = {}, .for_others = true, .connections_max = connections_max_}, log_);
+    return {};
+}
+
+void CheckListener::commit() {
+    std::erase_if(going_, [](const Listening& each) { return each.use_count() == 1; });
+    if (wanted_ != address_) {
+        if (current_) {
+            current_->finish();
+            going_.push_back(std::move(current_));
+        }
+        current_ = std::move(prepared_);
+        address_ = wanted_;
+        if (current_) {
+            tasks_.add();
+            runtime::go([this, server = current_]() mutable {
+                server->run();
+                server.reset();
+                tasks_.done();
+            });
+        }
+    }
+    if (current_) current_->set_connections_max(connections_max_);
+}
+
+void CheckListener::finish() {
+    if (current_) current_->finish();
+}
+
+std::size_t CheckListener::open() const {
+    std::size_t open = current_ ? current_->open() : 0;
+    for (const Listening& each : going_) open += each->open();
+    return open;
+}
+
+void CheckListener::close() {
+    for (const Listening& each : going_) each->close();
+    if (current_) current_->close();
+    tasks_.wait();
+}
+
+}  // namespace sluice
