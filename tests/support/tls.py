@@ -36,10 +36,12 @@ class Issued:
 class Authority:
     """A certificate authority with an intermediate below the root: who trusts the root needs the whole chain."""
 
-    def __init__(self, directory, name="Test"):
+    def __init__(self, directory, name="Test", rsa_bits=None):
+        """With rsa_bits, all keys are RSA (and are one, since such keys take long to make)."""
         self.directory = pathlib.Path(directory)
         self.directory.mkdir(exist_ok=True)
         self.name = name
+        self.rsa_bits = rsa_bits
         self._issued = 0
         self.root = str(self.directory / "root.pem")
         self._key(self.directory / "root.key")
@@ -72,9 +74,12 @@ class Authority:
             context.load_verify_locations(client_ca)
         return context
 
-    @staticmethod
-    def _key(path, rsa=False):
-        kind = ["RSA", "-pkeyopt", "rsa_keygen_bits:2048"] if rsa else ["EC", "-pkeyopt", "ec_paramgen_curve:P-256"]
+    def _key(self, path, rsa=False):
+        first = self.directory / "root.key"
+        if self.rsa_bits and path != first:
+            path.write_bytes(first.read_bytes())
+            return
+        kind = ["RSA", "-pkeyopt", f"rsa_keygen_bits:{self.rsa_bits or 2048}"] if rsa or self.rsa_bits else ["EC", "-pkeyopt", "ec_paramgen_curve:P-256"]
         openssl("genpkey", "-algorithm", *kind, "-out", path)
 
     def _sign(self, stem, subject, by, extensions, days=30):
