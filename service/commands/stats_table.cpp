@@ -167,18 +167,28 @@ std::string requests(const json& stats, const Rates& rates) {
            duration(number(stats, "/latency_seconds/p999")) + "\n";
 }
 
-// Of a limit in shadow mode, what it would have limited.
+// Of a limit in shadow mode, what it would have limited. Who delays nothing has no column for it.
 std::string limits(const json& stats) {
-    Table table(2, {"limit", "algorithm", "rate", "burst", "allowed", "limited", "clients"});
-    for (const json& limit : list(stats, "/limits")) {
+    const json& all = list(stats, "/limits");
+    const bool any_delayed =
+        std::ranges::any_of(all, [](const json& limit) { return number(limit, "/delayed") > 0; });
+    std::vector<std::string> columns{"limit", "algorithm", "rate", "burst", "allowed", "limited"};
+    if (any_delayed) columns.emplace_back("delayed");
+    columns.emplace_back("clients");
+    Table table(2, std::move(columns));
+    for (const json& limit : all) {
         const bool shadow = text(limit, "/mode") == "shadow";
         const bool concurrency = at(limit, "/rate").is_null();
         const bool bucket = at(limit, "/burst").is_number();
-        table.row({text(limit, "/name") + (shadow ? " (shadow)" : ""), text(limit, "/algorithm"),
-                   concurrency ? count(number(limit, "/max")) : text(limit, "/rate"),
-                   bucket ? count(number(limit, "/burst")) : "-", count(number(limit, "/allowed")),
-                   count(number(limit, "/limited") + number(limit, "/shadow_limited")),
-                   count(number(limit, "/clients"))});
+        std::vector<std::string> cells{text(limit, "/name") + (shadow ? " (shadow)" : ""),
+                                       text(limit, "/algorithm"),
+                                       concurrency ? count(number(limit, "/max")) : text(limit, "/rate"),
+                                       bucket ? count(number(limit, "/burst")) : "-",
+                                       count(number(limit, "/allowed")),
+                                       count(number(limit, "/limited") + number(limit, "/shadow_limited"))};
+        if (any_delayed) cells.push_back(count(number(limit, "/delayed")));
+        cells.push_back(count(number(limit, "/clients")));
+        table.row(std::move(cells));
     }
     return table.str();
 }

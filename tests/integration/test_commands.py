@@ -7,6 +7,7 @@ import subprocess
 
 import pytest
 
+from support.client import get
 from support.ports import free_port
 from support.sluice import BINARY, LEASH, ROOT, run
 
@@ -186,6 +187,16 @@ def test_stats_is_a_table(pair):
     row, = [line for line in done.stdout.splitlines() if "per-ip" in line]
     assert {"2", "3"} <= set(re.findall(r"\d+", row))
     assert proxy.upstream.address in done.stdout and "\x1b" not in done.stdout
+
+
+def test_stats_tells_what_a_limit_delayed(pair):
+    proxy = pair(limits=[{"name": "slow", "rate": "4/s", "burst": 1, "action": "delay"}])
+    client = proxy.client()
+    client.send(get() * 4)
+    assert [client.read().status for _ in range(4)] == [200] * 4
+    done = run("stats", "-a", "{}:{}".format(*proxy.sluice.admin))
+    head, row = [line.split() for line in done.stdout.splitlines() if line.startswith(("limit ", "slow "))]
+    assert dict(zip(head, row))["delayed"] == "3"
 
 
 def test_stats_of_nobody():

@@ -5,6 +5,7 @@ import shutil
 import pytest
 
 from support.browser import Browser
+from support.client import get
 from support.pair import Pair
 from support.ports import free_port
 from support.upstream import response, serve
@@ -72,6 +73,20 @@ def test_the_page_shows_what_happens_as_it_happens(pair, browser):
     server, = cells(browser, "#upstreams")
     assert server[:2] == [proxy.upstream.address, "default"]
     browser.wait_for("return [...document.querySelectorAll('#flow .line')].some(line => line.getAttribute('d'))", "a line in the chart")
+
+
+def test_a_limit_that_delays_shows_how_many(pair, browser):
+    """The column comes with the first."""
+    proxy = pair(limits=[{"name": "slow", "rate": "4/s", "burst": 1, "action": "delay"}, LIMITS[0]])
+    columns = "return [...document.querySelectorAll('#limits th')].map(head => head.textContent)"
+    browser.open(url(proxy.sluice))
+    browser.wait_for(LIVE, "live")
+    assert browser.run(columns)[5:] == ["allowed", "refused", "clients"]
+    client = proxy.client()
+    client.send(get() * 4)
+    assert [client.read().status for _ in range(4)] == [200] * 4
+    wait_until(lambda: [row[5:] for row in cells(browser, "#limits")] == [["4", "0", "3", "1"], ["4", "0", "0", "1"]], "three delayed")
+    assert browser.run(columns)[5:] == ["allowed", "refused", "delayed", "clients"]
 
 
 def test_who_is_shut_out_is_shown_and_let_in_with_a_button(pair, browser):

@@ -71,6 +71,7 @@ function chips(id, list) {
 // `node` is put in once and stays with the row.
 function table(id, heads, rows, empty, foot) {
   const node = $(id);
+  if (node.tHead && node.tHead.rows[0].cells.length !== heads.length) node.replaceChildren();
   if (!node.tHead) {
     node.append(el('thead', {}, el('tr', {}, ...heads.map(([text, style]) => el('th', { class: style.replace(/soft|strong|key/g, ''), scope: 'col' }, text)))), el('tbody'), el('tfoot'));
   }

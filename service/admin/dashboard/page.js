@@ -66,12 +66,13 @@ function limits(now, per) {
     sparks.set(name, new Drawing(['allowed', 'limited'], true));
     sparks.get(name).node.classList.add('spark');
   }
-  table('limits', [['limit', 'l strong'], ['keeps', 'l soft wide'], ['', 'l'], ['allowed/s', ''], ['refused/s', ''], ['allowed', 'wide'], ['refused', ''], ['clients', '']], now.limits.map((limit, i) => [
+  const delayed = now.limits.some(limit => limit.delayed);  // who delays nothing has no column for it
+  table('limits', [['limit', 'l strong'], ['keeps', 'l soft wide'], ['', 'l'], ['allowed/s', ''], ['refused/s', ''], ['allowed', 'wide'], ['refused', ''], ...(delayed ? [['delayed', 'wide']] : []), ['clients', '']], now.limits.map((limit, i) => [
     { text: limit.name, tag: limit.mode === 'shadow' ? 'shadow' : '', title: rule(limit) },
     rule(limit) + ' · ' + limit.algorithm.replace('_', ' '),
     { node: sparks.get(limit.name).node },
     speed(limitRate(per, i, 'allowed')), speed(refusedRate(per, i)),
-    number(limit.allowed), number(limit.limited + limit.shadow_limited + limit.banned), number(limit.clients)]),
+    number(limit.allowed), number(limit.limited + limit.shadow_limited + limit.banned), ...(delayed ? [number(limit.delayed)] : []), number(limit.clients)]),
   'No limits: every request is let through.');
 }
 

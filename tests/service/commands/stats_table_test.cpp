@@ -46,6 +46,17 @@ TEST(StatsTable, ShowsWhatThereIsToSee) {
     EXPECT_THAT(table, Not(HasSubstr("per second")));
 }
 
+TEST(StatsTable, TellsWhatALimitDelayedWhereAnyDid) {
+    auto stats = nlohmann::json::parse(kStats);
+    EXPECT_THAT(stats_table(stats.dump()), HasSubstr("  allowed  limited  clients\n"));
+    stats["limits"][0]["delayed"] = 15;
+    stats["limits"].push_back({{"name", "never"}, {"algorithm", "concurrency"}, {"max", 8}, {"delayed", 0}});
+    const std::string table = stats_table(stats.dump());
+    EXPECT_THAT(table, HasSubstr("  allowed  limited  delayed  clients\n"));
+    EXPECT_THAT(table, HasSubstr("     100       20       15        4\n"));
+    EXPECT_THAT(table, HasSubstr("       0        0        0        0\n"));
+}
+
 TEST(StatsTable, TellsRatesBetweenTwoAnswers) {
     auto later = nlohmann::json::parse(kStats);
     later["requests"]["total"] = 620;
