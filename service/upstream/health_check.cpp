@@ -19,6 +19,7 @@ namespace {
 
 constexpr std::size_t kHeadMax = 16 * 1024;
 constexpr std::uint64_t kBodyMax = 64 * 1024;
+constexpr int kInterimMax = 100;
 
 using Stream = Server::Stream;
 
@@ -61,7 +62,7 @@ void read_body(Stream& stream, const http::ResponseHead& head, std::span<char> r
     std::size_t filled = 0;
     http::HeadScan scan;
     http::ResponseHead head;
-    for (;;) {
+    for (int interims = 0;;) {
         const auto size = http::read_response_head({room.data(), filled}, scan, {.bytes = kHeadMax},
                                                    http::Method::get, head);
         if (!size) return std::string(size.error().reason);
@@ -71,6 +72,7 @@ void read_body(Stream& stream, const http::ResponseHead& head, std::span<char> r
             break;
         }
         if (*size > 0) {
+            if (++interims > kInterimMax) return "too many interim answers";
             std::copy(room.begin() + *size, room.begin() + filled, room.begin());
             filled -= *size;
             std::construct_at(&head);

@@ -267,6 +267,13 @@ def test_health_flips_within_the_stated_time(house, apps, how):
         assert set(names(client, 10)) == {"a", "b"}
 
 
+def test_a_server_that_only_ever_says_it_is_at_it_is_unhealthy(house, apps):
+    a, b = apps(2)
+    b.health = lambda connection: connection.send(b"HTTP/1.1 102 Processing\r\n\r\n" * 101)
+    sluice = house([a, b], health=FAST)
+    assert logged(sluice, "server is not healthy")["reason"] == "too many interim answers"
+
+
 def test_single_failures_change_nothing(house, apps):
     a, = apps(1)
     turns = iter(range(1_000_000))
