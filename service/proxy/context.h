@@ -10,8 +10,10 @@
 
 #include "config/model.h"
 #include "service/limit/waiting_room.h"
+#include "service/policy/one_client.h"
 #include "service/policy/policy.h"
 #include "service/proxy/registry.h"
+#include "service/telemetry/cell.h"
 #include "service/telemetry/telemetry.h"
 #include "service/upstream/upstream.h"
 
@@ -59,9 +61,12 @@ struct Context {
     limit::ClientTable& clients;
     Snapshots& snapshots;
     Registry& registry;
+    /// Of the requests that came through proxies. Each worker looks at what it serves itself.
+    telemetry::PerWorker<policy::OneClient> one_client;
 
     limit::WaitingRoom waiting{};              // requests that a limit holds until their turn
     telemetry::Throttle forwarding_ignored{};  // warnings about fields that were not believed
+    telemetry::Throttle one_client_found{};
     telemetry::Throttle bans_made{std::chrono::seconds(1)}, bans_expired{std::chrono::seconds(1)};
     telemetry::Throttle bans_without_room{};
     telemetry::Throttle not_introduced{};  // about connections without their PROXY header

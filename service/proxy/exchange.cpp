@@ -102,6 +102,8 @@ After Exchange::serve() {
     const AddressText client_text(client.address);
     outcome_.client = client_text.view();
     if (client.ignored_fields) warn_about_ignored_fields();
+    if (client.peer_trusted || client.ignored_fields || client_.entrance().proxy_protocol)
+        watch_for_one_client(client.address);
 
     const policy::Request request{request_.head(), client_.entrance().name, client.address};
     const std::size_t route = policy.route(request);
@@ -155,6 +157,28 @@ void Exchange::warn_about_ignored_fields() {
         "clients count as one",
         {{"peer", AddressText(client_.peer()).view()},
          {"setting", "client.trusted_proxies"},
+         {"held_back", *held_back}});
+}
+
+// Once a minute at most. Without a proxy one client may well be alone, and there is nothing to set right.
+[[gnu::noinline]] void Exchange::watch_for_one_client(const policy::Address& client) {
+    std::optional<policy::OneClient::Found> found;
+    context_.one_client.update([&](policy::OneClient& mine, telemetry::Adder add) {
+        if (add.alone()) found = mine.count(client);
+    });
+    if (!found) [[likely]]
+        return;
+    const auto held_back = context_.one_client_found.permit(request_.began());
+    if (!held_back) return;
+    context_.telemetry.log.warn(
+        "nearly all requests that come through proxies are of one client; if it is a proxy itself, or a "
+        "proxy "
+        "does not tell whom it asks for, all its clients count as one",
+        {{"client", AddressText(found->client).view()},
+         {"requests", found->requests},
+         {"of_the_last", policy::OneClient::kWindow},
+         {"settings", "client.trusted_proxies, client.address_from"},
+         {"address_from", snapshot_.policy->identifier().field()},
          {"held_back", *held_back}});
 }
 
