@@ -216,7 +216,8 @@ After Exchange::forward(const policy::Request& request, const policy::Client& cl
     if (!forward.begun() && done.error().status != 0) return fail(done.error(), verdict);
     outcome_.client_aborted = done.error().source == Source::client;
     account();
-    return outcome_.client_aborted ? After::close : After::reset;
+    // Also where it is the client that was given up on: it may read on, and find the end.
+    return outcome_.client_aborted && !forward.begun() ? After::close : After::reset;
 }
 
 [[gnu::noinline]] After Exchange::open_tunnel(Forward& forward, const policy::Route& route,

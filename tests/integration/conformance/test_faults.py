@@ -443,6 +443,21 @@ def test_section_3_row_14_a_client_that_stops_reading_holds_its_upstream_back(pa
     assert proxy.sluice.memory()[1] < 64 * MIB
 
 
+def test_an_answer_that_was_given_up_on_does_not_end_like_a_whole_one(pair):
+    """An HTTP/1.0 client takes the end of the connection for the end of the answer: only a reset says otherwise."""
+    def stream(connection):
+        connection.read_request()
+        piece = b"%x\r\n%s\r\n" % (64 * KIB, b"x" * 64 * KIB)
+        connection.send(b"HTTP/1.1 200 Fine\r\nTransfer-Encoding: chunked\r\n\r\n" + 1024 * piece + b"0\r\n\r\n")
+
+    proxy = pair(stream, timeouts={"write": "400ms"})
+    client = proxy.client(receive_buffer=4096)
+    client.send(get(version="1.0"))
+    wait_until(lambda: proxy.sluice.stats()["requests"]["in_flight"] == 1, "the request")
+    wait_until(lambda: proxy.sluice.stats()["requests"]["in_flight"] == 0, "the end of the exchange")
+    assert len(client.expect_reset()) < 64 * MIB
+
+
 # all servers unhealthy, max.connections reached, draining
 
 
