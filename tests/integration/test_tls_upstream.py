@@ -130,6 +130,24 @@ def test_only_close_notify_ends_a_body_that_ends_with_the_connection(secured, no
         client.expect_reset()
 
 
+def test_health_checks_verify_the_server_as_requests_do(scripted, pair, authority):
+    """Without a request, a server with another's certificate goes out of use, and one with its own stays."""
+    right, wrong = (scripted(under_tls(authority.server_context(authority.issue(name)), OK))
+                    for name in ("127.0.0.1", "other.example"))
+    proxy = pair(upstreams={"app": {"servers": [right.address, wrong.address], "tls": {"ca": authority.root},
+                                    "health": {"path": "/up", "interval": "100ms", "timeout": "2s"}}},
+                 routes=[{"upstream": "app"}])
+
+    def healthy():
+        servers = {server["address"]: server for server in proxy.sluice.stats()["upstreams"][0]["servers"]}
+        return servers[right.address]["healthy"], servers[wrong.address]["healthy"], servers[right.address]["checks"] > 3
+
+    wait_until(lambda: healthy() == (True, False, True), "one of the two is healthy")
+    assert not wrong.requests and right.requests[0].target == "/up"
+    for _ in range(4):
+        assert proxy.client().get().status == 200
+
+
 def test_the_shorthand_speaks_https(pair, scripted, start_sluice, authority):
     """With the system's authorities, which a test may name by the environment (OpenSSL's SSL_CERT_FILE)."""
     upstream = scripted(under_tls(authority.server_context(authority.issue("127.0.0.1")), OK))
