@@ -112,6 +112,9 @@ void write_service(Exposition& out, const Stats& stats) {
              totals.connections_accepted);
     out.only("sluice_connections_refused_total", "counter", "Client connections that were turned away.",
              totals.connections_refused);
+    out.family("sluice_tls_handshakes_total", "counter", "TLS handshakes with clients, by how they ended.");
+    out.sample(totals.handshakes_done, {{"outcome", "done"}});
+    out.sample(totals.handshakes_failed, {{"outcome", "failed"}});
     out.only("sluice_tunnels_open", "gauge", "Client connections that changed to another protocol.",
              totals.tunnels_open());
     out.only("sluice_tunnels_total", "counter", "Client connections that ever did.", totals.tunnels_opened);

@@ -192,6 +192,7 @@ Json json_of(const Stats& stats) {
          {{"open", totals.connections_open()},
           {"accepted", totals.connections_accepted},
           {"refused", totals.connections_refused},
+          {"handshakes_failed", totals.handshakes_failed},
           {"tunnels", totals.tunnels_open()}}},
         {"requests", requests(totals)},
         {"latency_seconds", latency(totals)},

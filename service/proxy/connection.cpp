@@ -120,11 +120,13 @@ void Connection::cancel() {
     stream_.read_deadline(deadline);
     auto accepted = entrances_->acceptor->accept(stream_.plain(), early);
     if (accepted) {
+        context_.telemetry.counters.handshake_done();
         entrance_ = &entrances_->entries[accepted->entry];
         stream_.protect(std::move(accepted->session));
         return true;
     }
     const tls::Acceptor::Refused& refused = accepted.error();
+    context_.telemetry.counters.handshake_failed();
     context_.telemetry.log.debug("a TLS handshake failed",
                                  {{"peer", limit::to_string(peer_)}, {"reason", refused.reason}});
     if (refused.plain_http) {

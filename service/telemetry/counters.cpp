@@ -20,6 +20,14 @@ void Counters::connection_refused() noexcept {
     shards_.update([](Shard& shard, Adder add) { add(shard.refused); });
 }
 
+void Counters::handshake_done() noexcept {
+    shards_.update([](Shard& shard, Adder add) { add(shard.handshakes); });
+}
+
+void Counters::handshake_failed() noexcept {
+    shards_.update([](Shard& shard, Adder add) { add(shard.handshakes_failed); });
+}
+
 void Counters::tunnel_opened() noexcept {
     shards_.update([](Shard& shard, Adder add) { add(shard.tunnels); });
 }
@@ -66,6 +74,8 @@ Totals Counters::totals() const {
     shards_.each([&](const Shard& shard) {
         totals.connections_accepted += shard.accepted.get();
         totals.connections_refused += shard.refused.get();
+        totals.handshakes_done += shard.handshakes.get();
+        totals.handshakes_failed += shard.handshakes_failed.get();
         totals.tunnels_opened += shard.tunnels.get();
         totals.requests_started += shard.started.get();
         totals.delayed += shard.delayed.get();

@@ -18,6 +18,8 @@ struct Totals {
     std::uint64_t connections_accepted = 0;
     std::uint64_t connections_closed = 0;
     std::uint64_t connections_refused = 0;
+    std::uint64_t handshakes_done = 0;  // of TLS, with clients
+    std::uint64_t handshakes_failed = 0;
     std::uint64_t tunnels_opened = 0;  // connections that changed to another protocol
     std::uint64_t tunnels_closed = 0;
 
@@ -64,6 +66,9 @@ class Counters {
     void connection_closed() noexcept;
     /// One that was turned away: max.connections, or no descriptor left. Not counted as accepted.
     void connection_refused() noexcept;
+    /// The end of a client's TLS handshake.
+    void handshake_done() noexcept;
+    void handshake_failed() noexcept;
     /// A connection that is a tunnel now, until tunnel_closed().
     void tunnel_opened() noexcept;
     void tunnel_closed() noexcept;
@@ -80,7 +85,7 @@ class Counters {
 
   private:
     struct Shard {
-        Cell accepted, closed, refused, tunnels, tunnels_closed;
+        Cell accepted, closed, refused, handshakes, handshakes_failed, tunnels, tunnels_closed;
         Cell started, finished, delayed, shadow_limited, client_aborted, shed;
         Cell bytes_in, bytes_out, retries;
         std::array<Cell, kVerdicts> verdict;

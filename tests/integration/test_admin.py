@@ -23,7 +23,7 @@ OK = response(body=b"ok")
 NUMBER = (int, float)
 STATS = {
     "version": str, "uptime_seconds": NUMBER, "ready": bool,
-    "connections": {"open": int, "accepted": int, "refused": int, "tunnels": int},
+    "connections": {"open": int, "accepted": int, "refused": int, "handshakes_failed": int, "tunnels": int},
     "requests": {"total": int, "in_flight": int, "allowed": int, "limited": int, "delayed": int, "shadow_limited": int, "denied": int,
                  "banned": int, "by_status": dict},
     "latency_seconds": {"p50": NUMBER, "p90": NUMBER, "p99": NUMBER, "p999": NUMBER},

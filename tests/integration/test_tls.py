@@ -211,6 +211,17 @@ def test_a_session_without_a_client_certificate_opens_no_other_entry(secure, aut
 
 # What is no TLS, or comes too slowly.
 
+def test_handshakes_are_counted_by_how_they_ended(secure, authority, issued):
+    pair = secure([{"tls": {**issued.files, "client_ca": authority.root}}])
+    with SecureClient(pair.sluice.address, authority.client_context(authority.issue("alice"))) as client:
+        assert client.get().status == 200 and client.get().status == 200
+    assert refused(pair, authority.client_context())  # without a certificate
+    expect_problem(pair.client().ask(get("/")), 400)  # without TLS
+    wait_until(lambda: pair.sluice.stats()["connections"]["handshakes_failed"] == 2, "both")
+    for outcome, count in (("done", 1), ("failed", 2)):
+        assert f'\nsluice_tls_handshakes_total{{outcome="{outcome}"}} {count}\n' in pair.sluice.metrics()
+
+
 def test_plain_http_is_told_so_in_the_clear(secure):
     pair = secure()
     client = pair.client()

@@ -17,6 +17,7 @@ inline Stats example_stats() {
     for (int i = 0; i < 3; ++i) counters.connection_accepted();
     counters.connection_closed();
     counters.connection_refused();
+    for (int i = 0; i < 2; ++i) counters.handshake_failed();
     for (int i = 0; i < 121; ++i) counters.request_started();
     for (int i = 0; i < 100; ++i) {
         counters.account({.verdict = Verdict::allowed,

@@ -48,7 +48,9 @@ TEST(StatsJson, HasEveryNameThatUsersRelyOn) {
 
 TEST(StatsJson, TellsTheFiguresThatWereCounted) {
     const json stats = json::parse(to_json(example_stats()));
-    EXPECT_EQ(stats["connections"], json::parse(R"({"open": 2, "accepted": 3, "refused": 1, "tunnels": 0})"));
+    EXPECT_EQ(
+        stats["connections"],
+        json::parse(R"({"open": 2, "accepted": 3, "refused": 1, "handshakes_failed": 2, "tunnels": 0})"));
     EXPECT_EQ(stats["requests"]["total"], 120);
     EXPECT_EQ(stats["requests"]["in_flight"], 1);
     EXPECT_EQ(stats["requests"]["by_status"], json::parse(R"({"200": 100, "429": 20})"));

@@ -72,10 +72,15 @@ TEST(Counters, ConnectionsOpenAndClose) {
     counters.connection_accepted();
     counters.connection_closed();
     counters.connection_refused();
+    counters.handshake_done();
+    counters.handshake_failed();
+    counters.handshake_failed();
     const Totals totals = counters.totals();
     EXPECT_EQ(totals.connections_open(), 1U);
     EXPECT_EQ(totals.connections_accepted, 2U);
     EXPECT_EQ(totals.connections_refused, 1U);
+    EXPECT_EQ(totals.handshakes_done, 1U);
+    EXPECT_EQ(totals.handshakes_failed, 2U);
 }
 
 TEST(Counters, LoseNothingToThreadsThatAreNoWorkers) {
