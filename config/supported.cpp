@@ -9,7 +9,6 @@ namespace sluice::config {
 namespace {
 
 constexpr std::array kNotBuilt{
-
     NotBuilt{"/store/redis", "*", "a store outside the process"},
 };
 
