@@ -109,6 +109,7 @@ Forward::Step Forward::attempt(upstream::Tried& tried, bool fresh, runtime::Time
     if (step) figures_.until_head = now_ - request_.began();
     upload.stop();
     sent_whole_ = upward.done();
+    met_reset_ = upward.met_reset();
     if (upload.failure() && upload.failure()->source == Source::client) {
         return std::unexpected(*upload.failure());
     }
@@ -256,8 +257,8 @@ Forward::Step Forward::relay(const http::ResponseHead& head) {
     const Relay::Framing framing = framing_for(request_.head(), head);
     keeps_client_ = client_.goes_on() && request_.head().keep_alive && request_.body().done() &&
                     framing != Relay::Framing::until_close;
-    Relay downward({lease_.stream(), Source::upstream, how_.upstream.settings().stall_timeout}, body,
-                   {request_.stream(), Source::client, how_.snapshot.config.timeouts.write}, framing);
+    Relay downward({lease_.stream(), Source::upstream, how_.upstream.settings().stall_timeout, met_reset_},
+                   body, {request_.stream(), Source::client, how_.snapshot.config.timeouts.write}, framing);
     std::string_view text = answer_head(head, framing);
     if (text.empty()) {
         begun_ = false;

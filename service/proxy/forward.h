@@ -86,6 +86,7 @@ class Forward {
     // Of the attempt under way.
     upstream::Lease lease_;
     bool sent_whole_ = false;  // all of the request, not only read from the client
+    bool met_reset_ = false;   // where it was being sent
     runtime::Time sent_{};
     runtime::Time now_{};   // as read when the last bytes came
     std::size_t read_ = 0;  // of Buffers::upstream, what was received lies in [read_, filled_)

@@ -24,7 +24,8 @@ Relay::Result Relay::pump(std::span<char> buffer) {
     while (!done_) {
         runtime::error_code error;
         const std::size_t n = read(buffer, error);
-        if (error == boost::asio::error::eof && body_.may_end()) return send({}, {}, true, runtime::now());
+        if (error == boost::asio::error::eof && body_.may_end() && !from_.was_reset)
+            return send({}, {}, true, runtime::now());
         if (error) return std::unexpected(read_failure(error));
         if (auto sent = take(buffer.first(n), runtime::now()); !sent) return sent;
     }
@@ -78,7 +79,10 @@ Relay::Result Relay::send(std::string_view head, std::span<char> data, bool last
     }
     runtime::error_code error;
     if (count > 0) write_all(to_.stream, std::span(pieces).first(count), now, to_.stall, error);
-    if (error) return std::unexpected(write_failure(error));
+    if (error) {
+        met_reset_ = error == boost::asio::error::connection_reset;
+        return std::unexpected(write_failure(error));
+    }
     begun_ = true;
     done_ = last;
     return {};

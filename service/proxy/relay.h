@@ -23,6 +23,8 @@ struct RelayEnd {
     tls::Stream& stream;
     Source whose;
     runtime::Duration stall;
+    /// A write there has failed with a reset. The kernel tells of that once: a read then finds but an end.
+    bool was_reset = false;
 };
 
 /// How soon a wait for one side notices that the other has gone. A wait that ends before costs nothing more:
@@ -69,6 +71,8 @@ class Relay {
     /// Whether a byte of the message was sent, so that no other can take its place.
     bool begun() const { return begun_; }
     std::span<char> left() const { return left_; }
+    /// Whether it failed because the other end of `to` had reset the connection.
+    bool met_reset() const { return met_reset_; }
 
   private:
     Result send(std::string_view head, std::span<char> data, bool last, runtime::Time now);
@@ -86,6 +90,7 @@ class Relay {
     std::span<char> left_;
     bool begun_ = false;
     bool done_ = false;
+    bool met_reset_ = false;
 };
 
 }  // namespace sluice::proxy
