@@ -38,7 +38,7 @@ void Scheduler::State::inject(TaskList&& tasks) {
     Task* const first = tasks.front();
     if (first != nullptr && first->runnable_since == 0 && !options.virtual_time &&
         injected.fetch_add(1, std::memory_order_relaxed) % kSampledEvery == 0)
-        first->runnable_since = std::chrono::steady_clock::now().time_since_epoch().count();
+        first->runnable_since = steady_now().time_since_epoch().count();
     queue.push(std::move(tasks));
     for (std::size_t i = 0; i < std::min<std::size_t>(count, options.workers); ++i) work_published(false);
 }
@@ -147,7 +147,7 @@ Time now() {
         if (state.options.virtual_time)
             return Time(Duration(state.virtual_now.load(std::memory_order_relaxed)));
     }
-    return std::chrono::time_point_cast<Duration>(std::chrono::steady_clock::now());
+    return steady_now();
 }
 
 }  // namespace sluice::runtime

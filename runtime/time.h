@@ -13,5 +13,9 @@ inline constexpr Time kNever = Time::max();
 // now() in a task: the clock of its scheduler, which in virtual time stands still while any task can run;
 // else, and on every other thread, the steady clock, freshly read (about 20 ns).
 Time now();
+// The steady clock, wherever it is asked.
+inline Time steady_now() {
+    return std::chrono::time_point_cast<Duration>(std::chrono::steady_clock::now());
+}
 
 }  // namespace sluice::runtime

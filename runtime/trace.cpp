@@ -106,10 +106,6 @@ class Writer {
     bool first_ = true;
 };
 
-Time steady_now() {
-    return std::chrono::time_point_cast<Duration>(std::chrono::steady_clock::now());
-}
-
 }  // namespace
 
 void TraceRing::start(std::size_t events) {

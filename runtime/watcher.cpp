@@ -25,10 +25,6 @@ constexpr Duration kCpusEvery = 1s;
 constexpr int kStacksShare =
     5;  // looking at stacks, and giving them back, takes a fifth of a processor at most
 
-Time steady_now() {
-    return std::chrono::time_point_cast<Duration>(std::chrono::steady_clock::now());
-}
-
 // What this thread has worked so far.
 Duration own_time() {
     timespec time{};

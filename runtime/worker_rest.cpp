@@ -1,0 +1,129 @@
+// How a worker that finds nothing waits for its sockets, its timers and the others: in real time, in virtual
+// time, and while it is not wanted.
+
+#include <algorithm>
+#include <cstdio>
+#include <ctime>
+
+#include "runtime/check.h"
+#include "runtime/inspect.h"
+#include "runtime/scheduler_state.h"
+#include "runtime/worker.h"
+
+namespace sluice::runtime {
+
+namespace {
+
+// The steady clock as of the last tick of the kernel: 4 ms behind at most, at a fifth of the cost.
+std::int64_t coarse_clock() {
+    timespec time{};
+    ::clock_gettime(CLOCK_MONOTONIC_COARSE, &time);
+    return std::int64_t{time.tv_sec} * 1'000'000'000 + time.tv_nsec;
+}
+
+}  // namespace
+
+// Sleeps until a socket, a timer or another thread has something for this worker. IdleSet tells why no wakeup
+// is lost; TimerQueue, why no timer is overslept.
+void Worker::rest() {
+    timers_.falls_asleep();
+    shared_.idle.add(index_);
+    if (std::exchange(searching_, false)) shared_.idle.end_search();
+    stop_if_done();
+    Woken woken;
+    const Duration patience = work_anywhere() ? Duration::zero() : time_to_timer(woken);
+    if (patience > Duration::zero()) {
+        stats.polls.add();
+        const Time before = trace.on() ? steady_now() : Time{};
+        poller_.poll(patience, woken);
+        if (before != Time{}) [[unlikely]]
+            trace.add({.began = before, .ended = steady_now(), .kind = TraceEvent::Kind::sleep});
+        budget_ = batch_;
+        batch_began_ = Time{};  // it was not spent working
+        clock_ = coarse_clock();
+    }
+    timers_.awake();
+    if (!shared_.idle.remove(index_)) searching_ = true;
+    take_in(woken);  // only now: an idle worker that published work would wake itself
+}
+
+// Until the next timer; none at all when timers were due, which `woken` has then.
+Duration Worker::time_to_timer(Woken& woken) {
+    const Time next = timers_.next();
+    if (next == kNever) return Duration::max();
+    const Time now = steady_now();
+    clock_ = now.time_since_epoch().count();
+    if (timers_.due(now)) timers_.fire_due(now, woken);
+    return woken.empty() ? timers_.next() - now : Duration::zero();
+}
+
+bool Worker::work_anywhere() const {
+    if (shared_.stopping.load(std::memory_order_seq_cst) || !shared_.queue.empty()) return true;
+    if (posted_.load(std::memory_order_seq_cst)) return true;
+    if (alone_) return false;
+    return std::any_of(shared_.workers.begin(), shared_.workers.end(),
+                       [](const auto& worker) { return worker->has_ring_work(); });
+}
+
+bool Worker::retired() const {
+    return index_ >= shared_.active.load(std::memory_order_relaxed);
+}
+
+// Not announced as idle, or somebody might rely on this worker for work it does not take. What it is waited
+// for it hears of by interrupt(): its inbox, the stop flag, and that it is wanted again.
+void Worker::hand_over_and_rest() {
+    TaskList tasks;
+    while (Task* const task = next_local()) tasks.push(task);
+    while (Task* const task = take_posted()) tasks.push(task);
+    if (!tasks.empty()) shared_.inject(std::move(tasks));
+    if (searching_) end_search();
+    timers_.falls_asleep();
+    resting_.store(true, std::memory_order_seq_cst);
+    std::atomic_thread_fence(std::memory_order_seq_cst);  // pairs with those of activate(), stop(), post()
+    Woken woken;
+    const bool wanted = !retired() || shared_.stopping.load(std::memory_order_seq_cst) || has_posted();
+    const Duration patience = wanted ? Duration::zero() : time_to_timer(woken);
+    if (patience > Duration::zero()) {
+        stats.polls.add();
+        poller_.poll(patience, woken);
+        budget_ = batch_;
+        batch_began_ = Time{};
+        clock_ = coarse_clock();
+    }
+    resting_.store(false, std::memory_order_relaxed);
+    timers_.awake();
+    take_in(woken);
+}
+
+// Nothing is runnable: time jumps to the next timer, unless something outside the scheduler may come first.
+void Worker::rest_in_virtual_time() {
+    if (poller_.open_slots() != 0) {
+        poll(Duration::zero());
+        if (has_local_work()) return;
+    }
+    const bool held = shared_.holds.load(std::memory_order_seq_cst) != 0;
+    const Time next = timers_.next_exact();
+    if (!held && next != kNever) {
+        shared_.virtual_now.store(next.time_since_epoch().count(), std::memory_order_relaxed);
+        clock_ = next.time_since_epoch().count();
+        return look_at_timers(next);
+    }
+    shared_.idle.add(index_);
+    stop_if_done();
+    if (!work_anywhere()) {
+        if (!held && poller_.open_slots() == 0) report_deadlock();
+        poll(Duration::max());
+    }
+    if (!shared_.idle.remove(index_)) shared_.idle.end_search();
+}
+
+void Worker::report_deadlock() {
+    std::fputs(dump(scheduler_).c_str(), stderr);
+    SLUICE_CHECK(false, "all tasks are parked, and in virtual time nothing is left that could wake them");
+}
+
+void Worker::stop_if_done() {
+    if (shared_.main_ended.load(std::memory_order_seq_cst) && shared_.live() == 0) shared_.stop();
+}
+
+}  // namespace sluice::runtime
