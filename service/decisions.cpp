@@ -14,6 +14,8 @@
 #include "service/policy/refusal_body.h"
 #include "service/policy/slots.h"
 #include "service/policy/turn.h"
+#include "service/proxy/address_text.h"
+#include "service/proxy/warnings.h"
 
 namespace sluice {
 
@@ -80,29 +82,18 @@ admin::Decision problem(unsigned status, std::string_view detail) {
         .status = status, .content_type = std::move(problem.content_type), .body = std::move(problem.body)};
 }
 
-telemetry::Verdict name_of(Kind kind) {
-    switch (kind) {
-        case Kind::admitted: return telemetry::Verdict::allowed;
-        case Kind::limited: return telemetry::Verdict::limited;
-        case Kind::denied: return telemetry::Verdict::denied;
-        case Kind::banned: return telemetry::Verdict::banned;
-        case Kind::delayed: break;  // came to no decision
-    }
-    return telemetry::Verdict::none;
-}
-
 limit::Nanos nanos(runtime::Time time) {
     return time.time_since_epoch().count();
 }
 
 void account(proxy::Context& context, const Posed& posed, const policy::Verdict& verdict, bool delayed,
              const admin::Decision& decision, runtime::Time began) {
-    const std::string client = limit::to_string(posed.client);
-    telemetry::RequestOutcome outcome{.verdict = name_of(verdict.kind),
+    const proxy::AddressText client(posed.client);
+    telemetry::RequestOutcome outcome{.verdict = policy::account_of(verdict.kind),
                                       .delayed = delayed,
                                       .shadow_limited = verdict.shadow != nullptr,
                                       .limit = {},
-                                      .client = client,
+                                      .client = client.view(),
                                       .method = posed.head.method_text,
                                       .host = posed.head.host,
                                       .target = posed.head.target,
@@ -171,7 +162,10 @@ std::expected<admin::Decision, std::string> check(proxy::Context& context, const
 
     admin::Decision decision;
     if (verdict.kind == Kind::denied) decision = problem(403, "this address is denied");
-    if (verdict.kind == Kind::limited) decision = refusal(verdict, policy.response());
+    if (verdict.kind == Kind::limited) {
+        decision = refusal(verdict, policy.response());
+        if (verdict.strike != limit::Bans::Strike::counted) proxy::tell_of_ban(context, verdict, began);
+    }
     std::array<char, policy::kRateFieldsRoom> room;
     decision.fields = policy::write_rate_fields(verdict, policy.response().headers, room);
     if (verdict.kind == Kind::banned) {
@@ -196,9 +190,8 @@ std::expected<admin::Explanation, std::string> explain(const proxy::Context& con
     const policy::Request request = posed.request();
     const std::size_t route = policy.route(request);
 
-    admin::Explanation told{
-        .client = posed.client == policy::kNoAddress ? "unix:" : limit::to_string(posed.client),
-        .verdict = "none"};
+    admin::Explanation told{.client = std::string(proxy::AddressText(posed.client).view()),
+                            .verdict = "none"};
     const policy::Verdict verdict =
         policy::explain(policy, context.clients, request, route, nanos(runtime::now()));
     const bool routed = route != policy::Policy::kNoRoute;
@@ -210,7 +203,7 @@ std::expected<admin::Explanation, std::string> explain(const proxy::Context& con
         told.status = 404;
         return told;
     }
-    told.verdict = telemetry::name(name_of(verdict.kind));
+    told.verdict = telemetry::name(policy::account_of(verdict.kind));
     if (verdict.kind == Kind::denied || verdict.kind == Kind::banned) told.status = 403;
     if (verdict.banned_by) told.refused_by = verdict.banned_by->settings.name;
     if (would_be_held(verdict)) {

@@ -139,6 +139,17 @@ const Applied* Verdict::nearest() const {
     return nearest;
 }
 
+telemetry::Verdict account_of(Verdict::Kind kind) {
+    switch (kind) {
+        case Verdict::Kind::admitted: return telemetry::Verdict::allowed;
+        case Verdict::Kind::limited: return telemetry::Verdict::limited;
+        case Verdict::Kind::denied: return telemetry::Verdict::denied;
+        case Verdict::Kind::banned: return telemetry::Verdict::banned;
+        case Verdict::Kind::delayed: break;  // was held, and came to no decision
+    }
+    return telemetry::Verdict::none;
+}
+
 Verdict decide(const Policy& policy, limit::ClientTable& table, const Request& request, std::size_t route,
                limit::Nanos now, const limit::WaitingRoom* room) {
     Verdict verdict;

@@ -14,6 +14,7 @@
 #include "service/limit/waiting_room.h"
 #include "service/policy/policy.h"
 #include "service/policy/request.h"
+#include "service/telemetry/outcome.h"
 
 namespace sluice::policy {
 
@@ -68,6 +69,9 @@ class Verdict {
 
     limit::ShortList<Applied, kLimitsMax> applied_;
 };
+
+/// What the accounts call it.
+telemetry::Verdict account_of(Verdict::Kind kind);
 
 /// Decides, and spends what the decision costs. `route` is the request's, for keys that are made of it. Who
 /// comes to a limit where others wait in `room` does not pass them by: delayed.

@@ -1,50 +1,18 @@
 #include "service/proxy/exchange.h"
 
-#include <array>
-
-#include "service/http/reply.h"
-#include "service/http/text.h"
-#include "service/http/writer.h"
-#include "service/policy/listing.h"
-#include "service/policy/rate_fields.h"
-#include "service/policy/refusal_body.h"
 #include "service/policy/slots.h"
 #include "service/policy/turn.h"
+#include "service/proxy/address_text.h"
 #include "service/proxy/connection.h"
 #include "service/proxy/stamps.h"
 #include "service/proxy/tunnel.h"
-#include "service/proxy/write_all.h"
+#include "service/proxy/warnings.h"
 
 namespace sluice::proxy {
 
 namespace {
 
 using telemetry::UpstreamFailure;
-
-/// The text of an address; `unix:` of whoever has none.
-class AddressText {
-  public:
-    explicit AddressText(const limit::Address& address) : size_(limit::to_chars(address, room_.data())) {
-        if (address == policy::kNoAddress) size_ = kUnix.copy(room_.data(), kUnix.size());
-    }
-    std::string_view view() const { return {room_.data(), size_}; }
-
-  private:
-    static constexpr std::string_view kUnix = "unix:";
-    std::array<char, 46> room_;
-    std::size_t size_;
-};
-
-telemetry::Verdict name_of(policy::Verdict::Kind kind) {
-    switch (kind) {
-        case policy::Verdict::Kind::admitted: return telemetry::Verdict::allowed;
-        case policy::Verdict::Kind::limited: return telemetry::Verdict::limited;
-        case policy::Verdict::Kind::denied: return telemetry::Verdict::denied;
-        case policy::Verdict::Kind::banned: return telemetry::Verdict::banned;
-        case policy::Verdict::Kind::delayed: break;  // was held, and came to no decision
-    }
-    return telemetry::Verdict::none;
-}
 
 /// A path without the prefix that its route strips, if that is whole segments of it: /api is none of /apiary.
 /// What is left may be empty: write_head puts the `/` before it.
@@ -101,9 +69,9 @@ After Exchange::serve() {
         request_.pass_on(identifier.own_field(), client.peer_trusted);
     const AddressText client_text(client.address);
     outcome_.client = client_text.view();
-    if (client.ignored_fields) warn_about_ignored_fields();
+    if (client.ignored_fields) warn_of_ignored_fields(context_, client_.peer(), request_.began());
     if (client.peer_trusted || client.ignored_fields || client_.entrance().proxy_protocol)
-        watch_for_one_client(client.address);
+        watch_for_one_client(context_, client.address, identifier.field(), request_.began());
 
     const policy::Request request{request_.head(), client_.entrance().name, client.address};
     const std::size_t route = policy.route(request);
@@ -116,7 +84,7 @@ After Exchange::serve() {
     if (verdict.kind == policy::Verdict::Kind::delayed) [[unlikely]] {
         if (const auto over = hold(verdict)) return *over;
     }
-    outcome_.verdict = name_of(verdict.kind);
+    outcome_.verdict = policy::account_of(verdict.kind);
     if (verdict.shadow != nullptr) {
         outcome_.shadow_limited = true;
         outcome_.limit = verdict.shadow->settings.name;
@@ -146,40 +114,6 @@ After Exchange::serve() {
         case Turn::draining: break;
     }
     return refuse({Stage::decide, Source::ourselves, 503, false, "the service is ending"});
-}
-
-// Once a minute at most: behind a proxy that nobody has declared, all its clients share one bucket.
-void Exchange::warn_about_ignored_fields() {
-    const auto held_back = context_.forwarding_ignored.permit(request_.began());
-    if (!held_back) return;
-    context_.telemetry.log.warn(
-        "forwarding fields of a peer that is not trusted are replaced; if it is a proxy of yours, all its "
-        "clients count as one",
-        {{"peer", AddressText(client_.peer()).view()},
-         {"setting", "client.trusted_proxies"},
-         {"held_back", *held_back}});
-}
-
-// Once a minute at most. Without a proxy one client may well be alone, and there is nothing to set right.
-[[gnu::noinline]] void Exchange::watch_for_one_client(const policy::Address& client) {
-    std::optional<policy::OneClient::Found> found;
-    context_.one_client.update([&](policy::OneClient& mine, telemetry::Adder add) {
-        if (add.alone()) found = mine.count(client);
-    });
-    if (!found) [[likely]]
-        return;
-    const auto held_back = context_.one_client_found.permit(request_.began());
-    if (!held_back) return;
-    context_.telemetry.log.warn(
-        "nearly all requests that come through proxies are of one client; if it is a proxy itself, or a "
-        "proxy "
-        "does not tell whom it asks for, all its clients count as one",
-        {{"client", AddressText(found->client).view()},
-         {"requests", found->requests},
-         {"of_the_last", policy::OneClient::kWindow},
-         {"settings", "client.trusted_proxies, client.address_from"},
-         {"address_from", snapshot_.policy->identifier().field()},
-         {"held_back", *held_back}});
 }
 
 After Exchange::forward(const policy::Request& request, const policy::Client& client,
@@ -234,13 +168,6 @@ After Exchange::forward(const policy::Request& request, const policy::Client& cl
     return After::tunnel;
 }
 
-// A request that was charged is told so, whatever became of it. Apart from forward(), whose frame lies below
-// all of the relaying, so that this room does not.
-[[gnu::noinline]] After Exchange::fail(const Failure& failure, const policy::Verdict& verdict) {
-    std::array<char, policy::kRateFieldsRoom> fields;
-    return refuse(failure, policy::write_rate_fields(verdict, snapshot_.config.response.headers, fields));
-}
-
 // Addresses inside one prefix are one client here, too.
 std::uint64_t Exchange::hash_of(const policy::Address& client) const {
     const config::Client& settings = snapshot_.config.client;
@@ -257,135 +184,6 @@ void Exchange::note_forward(const Forward& forward, const upstream::Upstream& up
     outcome_.retries = figures.retries;
     outcome_.status = static_cast<std::uint16_t>(figures.status);
     outcome_.bytes_out = figures.bytes_out;
-}
-
-[[gnu::noinline]] After Exchange::banned(const policy::Verdict& verdict) {
-    if (verdict.banned_by) outcome_.limit = verdict.banned_by->settings.name;
-    std::array<char, 64> room;
-    http::Writer retry(room);
-    retry << "Retry-After: " << policy::whole_seconds(verdict.banned_for) << "\r\n";
-    return refuse({Stage::decide, Source::client, 403, false, "this client is banned for now"}, retry.text());
-}
-
-// A second at least lies between two lines: whoever is banned by the thousand fills no disk.
-[[gnu::noinline]] void Exchange::tell_of_ban(const policy::Verdict& verdict) {
-    const policy::Limit& limit = *verdict.refused_by->limit;
-    const policy::KeyText key(limit, verdict.refused_by->key);
-    auto& log = context_.telemetry.log;
-    if (verdict.strike == limit::Bans::Strike::no_room) {
-        if (const auto held_back = context_.bans_without_room.permit(request_.began()))
-            log.warn("not banned: there are as many bans as clients.max; the limit goes on refusing",
-                     {{"limit", limit.settings.name}, {"key", key.view()}, {"held_back", *held_back}});
-    } else if (const auto held_back = context_.bans_made.permit(request_.began())) {
-        log.info("banned", {{"limit", limit.settings.name},
-                            {"key", key.view()},
-                            {"seconds", policy::whole_seconds(limit.ban->duration)},
-                            {"held_back", *held_back}});
-    }
-}
-
-After Exchange::limited(const policy::Verdict& verdict) {
-    const policy::Limit& limit = *verdict.refused_by->limit;
-    if (verdict.strike != limit::Bans::Strike::counted) [[unlikely]]
-        tell_of_ban(verdict);
-    outcome_.limit = limit.settings.name;
-    const config::Response& format = snapshot_.config.response;
-    std::array<char, policy::kRateFieldsRoom> fields;
-    std::string large;  // a body of the operator's that outgrows the buffer
-    std::span<char> room = buffers_.upstream;
-    if (format.body.size() > room.size() / 2) {
-        large.resize(policy::refusal_body_size(verdict, format));
-        room = large;
-    }
-    const policy::RefusalBody body = policy::write_refusal_body(verdict, format, room);
-    return reply({.status = static_cast<int>(limit.settings.status),
-                  .content_type = body.content_type,
-                  .extra = policy::write_rate_fields(verdict, format.headers, fields),
-                  .body = body.body});
-}
-
-After Exchange::respond(const config::Respond& respond, const policy::Verdict& verdict) {
-    http::Writer extra(buffers_.upstream);
-    bool typed = respond.body.empty();
-    for (const auto& [name, value] : respond.headers) {
-        extra.field(name, value);
-        typed = typed || http::equals_ignoring_case(name, "Content-Type");
-    }
-    std::array<char, policy::kRateFieldsRoom> fields;
-    extra << policy::write_rate_fields(verdict, snapshot_.config.response.headers, fields);
-    return reply({.status = static_cast<int>(respond.status),
-                  .content_type = typed ? "" : "text/plain; charset=utf-8",
-                  .extra = extra.text(),
-                  .body = respond.body});
-}
-
-// An answer of our own to a request that was read well. A small body goes with the head, as one piece, which
-// the kernel takes faster than two; a large one stays where it is.
-After Exchange::reply(http::Reply reply) {
-    const DateNow date;
-    const bool keep = may_keep();
-    const bool bodiless =
-        request_.head().method == http::Method::head || reply.status == 204 || reply.status == 304;
-    const bool apart = !bodiless && reply.body.size() > kSmall;
-    reply.date = date.text();
-    reply.keep_alive = keep;
-    reply.minor = request_.head().minor;
-    reply.to_head = bodiless || apart;
-    outcome_.status = static_cast<std::uint16_t>(reply.status);
-    outcome_.bytes_out = bodiless ? 0 : reply.body.size();
-    return send(http::write_reply(reply, buffers_.answer), apart ? reply.body : std::string_view(), keep);
-}
-
-// An error of the proxy's own. What was not a request that could be read ends the connection.
-After Exchange::refuse(const Failure& failure, std::string_view extra) {
-    if (failure.status == 0) {
-        outcome_.client_aborted = true;
-        account();
-        return After::close;
-    }
-    const bool well_formed = failure.stage != Stage::read_head && failure.stage != Stage::read_body;
-    const bool keep = well_formed && failure.status != 503 && may_keep();
-    const DateNow date;
-    http::Writer fields(buffers_.upstream);
-    fields << extra;
-    if (failure.status == 503) fields << "Retry-After: 1\r\n";
-    const http::Reply reply{.status = failure.status,
-                            .extra = fields.text(),
-                            .date = date.text(),
-                            .keep_alive = keep,
-                            .minor = request_.complete() ? request_.head().minor : 1,
-                            .to_head = request_.complete() && request_.head().method == http::Method::head};
-    outcome_.status = static_cast<std::uint16_t>(failure.status);
-    const After after = send(http::write_problem(reply, failure.reason, buffers_.answer), {}, keep);
-    return after == After::linger && !well_formed ? After::cut_short : after;
-}
-
-bool Exchange::may_keep() const {
-    return request_.head().keep_alive && client_.goes_on() && request_.may_drain();
-}
-
-After Exchange::send(std::string_view head, std::string_view body, bool keep) {
-    if (head.empty()) {  // larger than any buffer; nothing of it can be sent
-        account();
-        return After::reset;
-    }
-    std::array<iovec, 2> pieces{
-        {{const_cast<char*>(head.data()), head.size()}, {const_cast<char*>(body.data()), body.size()}}};
-    runtime::error_code error;
-    write_all(client_.stream(), std::span(pieces).first(body.empty() ? 1 : 2), request_.began(),
-              snapshot_.config.timeouts.write, error);
-    outcome_.client_aborted = static_cast<bool>(error);
-    account();
-    if (error) return After::close;
-    const bool whole = request_.complete() && request_.body().done();
-    if (!keep) return whole ? last_answer() : After::linger;
-    return whole || request_.drain(snapshot_.config.timeouts.body) ? After::next : After::linger;
-}
-
-// It is we who end the connection, though the client has sent more already: closing at once would be a reset.
-After Exchange::last_answer() const {
-    const bool more = !buffers_.request.empty() || client_.stream().has_unread_event();
-    return request_.head().keep_alive && more ? After::linger : After::close;
 }
 
 void Exchange::account() {

@@ -65,10 +65,7 @@ class Exchange {
     bool may_keep() const;
     After last_answer() const;
     std::optional<After> hold(policy::Verdict& verdict);
-    void warn_about_ignored_fields();
-    void watch_for_one_client(const policy::Address& client);
     void complete_outcome();
-    void tell_of_ban(const policy::Verdict& verdict);
     void account();
 
     // Fixed.

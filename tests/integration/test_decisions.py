@@ -122,6 +122,7 @@ def test_bans_count_and_hold(checking):
     assert [ask(address, who).status for _ in range(4)] == [200, 429, 429, 403]
     assert 880 <= int(ask(address, who).one("Retry-After")) <= 900
     assert proxy.sluice.settled()["requests"]["banned"] == 2
+    wait_until(lambda: '"message":"banned"' in proxy.sluice.output, "the line of the log that says so")
 
 
 def test_shadow_limits_are_not_shown(checking):
