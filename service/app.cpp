@@ -1,6 +1,5 @@
 #include "service/app.h"
 
-#include <algorithm>
 #include <atomic>
 #include <chrono>
 #include <csignal>
@@ -26,14 +25,14 @@
 #include "service/admin/api.h"
 #include "service/admin/server.h"
 #include "service/admin_sources.h"
+#include "service/ban_expiry.h"
 #include "service/check_listener.h"
 #include "service/commands/judges.h"
+#include "service/drain.h"
 #include "service/file_watch.h"
 #include "service/front.h"
-#include "service/limit/janitor.h"
 #include "service/loader.h"
-#include "service/policy/ban_list.h"
-#include "service/proxy/connection.h"
+#include "service/part_settings.h"
 #include "service/upstream/upkeep.h"
 
 namespace sluice {
@@ -47,9 +46,8 @@ using Problems = std::vector<std::string>;  // one line each; empty: none
 constexpr int kFine = 0;
 constexpr int kFailed = 1;
 constexpr runtime::Duration kSweepPools = 1s;
-constexpr runtime::Duration kDrainStep = 10ms;
-constexpr runtime::Duration kLastRequests = 500ms;  // for idle connections, before a drain closes them
-constexpr runtime::Duration kCancelled = 1s;        // for what was cancelled to end
+constexpr runtime::Duration kLookAgain = 10ms;
+constexpr runtime::Duration kLeft = 1s;  // for calls that nobody can end
 
 void print_line(const std::string& line) {
     std::fprintf(stderr, "%s\n", line.c_str());
@@ -59,33 +57,6 @@ Problems to_lines(const config::Errors& errors) {
     Problems lines;
     for (const config::Error& error : errors) lines.push_back(error.to_string());
     return lines;
-}
-
-telemetry::Log::Options log_options(const config::Log& log) {
-    return {.level = static_cast<telemetry::LogLevel>(log.level),
-            .format = static_cast<telemetry::LogFormat>(log.format)};
-}
-
-telemetry::AccessLog::Options access_options(const config::Log& log) {
-    return {.which = static_cast<telemetry::AccessLogged>(log.access),
-            .format = static_cast<telemetry::LogFormat>(log.format)};
-}
-
-limit::Janitor::Settings janitor_settings(const config::Clients& clients) {
-    return {.idle_after = clients.idle_after, .sweep_every = clients.sweep_every};
-}
-
-// The configuration, and the files that it names: who renews one expects it to be read.
-std::vector<std::string> files_of(const std::string& path, const config::Config& config) {
-    std::vector<std::string> files{path};
-    for (const config::Listen& listen : config.listen) {
-        if (!listen.tls) continue;
-        for (const std::string& file : {listen.tls->certificate, listen.tls->key, listen.tls->client_ca})
-            if (!file.empty()) files.push_back(file);
-    }
-    for (const config::Upstream& upstream : config.upstreams)
-        if (upstream.tls && !upstream.tls->ca.empty()) files.push_back(upstream.tls->ca);
-    return files;
 }
 
 // What cannot be served from the start on is told like a mistake in the file.
@@ -109,11 +80,9 @@ class App {
     template <class Body>
     void background(Body body);
     void stop_background();
-    void expire_bans();
 
     void handle_signals();
     void drain();
-    bool wait_until_empty(runtime::Time deadline, bool rouse);
 
     Problems reload();
     Problems apply(config::Config loaded);
@@ -230,7 +199,7 @@ void App::start_background() {
     background([this] {
         while (!stop_sweeping_.try_acquire_until(runtime::now() + kSweepPools)) {
             for (const auto& upstream : snapshots_.current()->upstreams) upstream->sweep(runtime::now());
-            if (loader_.clients().bans().any()) expire_bans();
+            expire_bans(context_);
         }
     });
     if (admin_) background([this] { admin_->run(); });
@@ -238,21 +207,6 @@ void App::start_background() {
         background([this] {
             while (watch_->wait()) reload_and_log("a file has changed");
         });
-    }
-}
-
-// A part of the table, then the others' turn.
-void App::expire_bans() {
-    const auto snapshot = snapshots_.current();
-    for (std::size_t part = 0; part < limit::Bans::kParts; ++part) {
-        const runtime::Time now = runtime::now();
-        loader_.clients().bans().expire(part, now.time_since_epoch().count(), [&](const limit::Ban& ban) {
-            const auto held_back = context_.bans_expired.permit(now);
-            const auto listed = held_back ? policy::listed(*snapshot->policy, ban) : std::nullopt;
-            if (listed)
-                telemetry_.log.info("ban expired", {{"key", listed->key()}, {"held_back", *held_back}});
-        });
-        runtime::this_task::yield();
     }
 }
 
@@ -290,14 +244,11 @@ void App::handle_signals() {
     }
 }
 
-// First the word goes out that we are leaving. New connections end then, so that whoever was connected is
-// served; those under way end with their answer, which tells the client that it was the last; and those that
-// idle, but only when they have had time for a request that was on its way: a client that is cut off in the
-// middle of one cannot tell whether it was carried out.
+// First the word goes out that we are leaving; then nobody comes any more; then who is there ends.
 void App::drain() {
     const auto snapshot = snapshots_.current();
     telemetry_.log.info("draining", {{"connections", registry_.open()}});
-    const runtime::Time deadline = runtime::now() + snapshot->config.timeouts.drain;
+    const runtime::Time began = runtime::now();
     ready_.store(false, std::memory_order_release);
     {
         const std::scoped_lock hold(reloading_);  // a reload under way might open what is closed here
@@ -305,26 +256,9 @@ void App::drain() {
         front_.close();
         check_.finish();
     }
-    const runtime::Duration patience = std::min(kLastRequests, snapshot->config.timeouts.drain / 2);
-    if (wait_until_empty(runtime::now() + patience, false)) return;
-    if (wait_until_empty(deadline, true)) return;
-    telemetry_.log.warn("timeouts.drain has passed; cutting what is left",
-                        {{"connections", registry_.open()}});
-    registry_.each([](proxy::Registered& each) { static_cast<proxy::Connection&>(each).cancel(); });
-    if (wait_until_empty(runtime::now() + kCancelled, true)) return;
+    if (end_connections(context_, check_, began, snapshot->config.timeouts.drain)) return;
     telemetry_.access.close();
     std::_Exit(kFine);
-}
-
-// Again and again: a connection may have decided to doze just before it could have seen that we are draining.
-bool App::wait_until_empty(runtime::Time deadline, bool rouse) {
-    while (registry_.open() + check_.open() > 0) {
-        if (runtime::now() >= deadline) return false;
-        if (rouse)
-            registry_.each([](proxy::Registered& each) { static_cast<proxy::Connection&>(each).rouse(); });
-        runtime::this_task::sleep_for(kDrainStep);
-    }
-    return true;
 }
 
 // All or nothing: what could fail is done before anything is changed.
@@ -425,10 +359,10 @@ int serve(const std::string& config_path) {
         }
         // What is left then is a call that nobody can end: getaddrinfo(), asked for a name while no server of
         // names answers.
-        const runtime::Time deadline = runtime::now() + kCancelled;
+        const runtime::Time deadline = runtime::now() + kLeft;
         while (runtime::counters(scheduler).live > 1) {
             if (runtime::now() > deadline) std::_Exit(code);
-            runtime::this_task::sleep_for(kDrainStep);
+            runtime::this_task::sleep_for(kLookAgain);
         }
     });
     return code;

@@ -1,0 +1,31 @@
+#include "service/part_settings.h"
+
+namespace sluice {
+
+telemetry::Log::Options log_options(const config::Log& log) {
+    return {.level = static_cast<telemetry::LogLevel>(log.level),
+            .format = static_cast<telemetry::LogFormat>(log.format)};
+}
+
+telemetry::AccessLog::Options access_options(const config::Log& log) {
+    return {.which = static_cast<telemetry::AccessLogged>(log.access),
+            .format = static_cast<telemetry::LogFormat>(log.format)};
+}
+
+limit::Janitor::Settings janitor_settings(const config::Clients& clients) {
+    return {.idle_after = clients.idle_after, .sweep_every = clients.sweep_every};
+}
+
+std::vector<std::string> files_of(const std::string& path, const config::Config& config) {
+    std::vector<std::string> files{path};
+    for (const config::Listen& listen : config.listen) {
+        if (!listen.tls) continue;
+        for (const std::string& file : {listen.tls->certificate, listen.tls->key, listen.tls->client_ca})
+            if (!file.empty()) files.push_back(file);
+    }
+    for (const config::Upstream& upstream : config.upstreams)
+        if (upstream.tls && !upstream.tls->ca.empty()) files.push_back(upstream.tls->ca);
+    return files;
+}
+
+}  // namespace sluice

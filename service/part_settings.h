@@ -1,0 +1,23 @@
+#pragma once
+
+// What the configuration means to the parts that know nothing of it.
+
+#include <string>
+#include <vector>
+
+#include "config/model.h"
+#include "service/limit/janitor.h"
+#include "service/telemetry/access_log.h"
+#include "service/telemetry/log.h"
+
+namespace sluice {
+
+telemetry::Log::Options log_options(const config::Log& log);
+telemetry::AccessLog::Options access_options(const config::Log& log);
+limit::Janitor::Settings janitor_settings(const config::Clients& clients);
+
+/// The file at `path`, which `config` was read from, and those that it names: who renews one expects it to be
+/// read.
+std::vector<std::string> files_of(const std::string& path, const config::Config& config);
+
+}  // namespace sluice
