@@ -37,9 +37,9 @@ class Attack:
         self._process.wait()
 
 
-def p99(sluice):
+def p99(sluice, **request):
     """Of 1,000 requests by 8 healthy clients."""
-    answers = crowd(sluice.address, get("/one"), connections=8, total=1000)
+    answers = crowd(sluice.address, get("/one", **request), connections=8, total=1000)
     assert {answer.status for answer in answers} == {200}
     return sorted(answer.received - answer.sent for answer in answers)[990]
 
@@ -61,6 +61,25 @@ def test_healthy_clients_hardly_notice_two_thousand(start_sluice, nginx, closing
     assert during < max(2 * before, FLOOR)
     attackers.stop()
     wait_until(lambda: sluice.stats()["connections"]["open"] == 0, "the end of all attackers", 4 * DEADLINE)
+    sluice.stop()
+
+
+def test_a_limit_on_requests_in_flight_keeps_one_client_from_taking_all_connections_to_the_upstream(start_sluice, nginx, closing):
+    """Without it 1,024 slow uploads hold every one of the default max_connections, and all others get 503."""
+    sluice = start_sluice({"upstreams": {"app": {"servers": [nginx.address]}}, "routes": [{"upstream": "app"}],
+                           "client": {"trusted_proxies": ["127.0.0.1/32"]},
+                           "limits": [{"name": "slots", "algorithm": "concurrency", "max": 50}],
+                           "log": {"access": "off"}, "timeouts": {"body": "60s"}})
+    healthy = {"fields": [("X-Forwarded-For", "198.51.100.1")]}
+    before = p99(sluice, **healthy)
+    attackers = closing(Attack(f"{sluice.url}/up/slow", ["-B", "-t", "PUT"]))
+    wait_until(lambda: sluice.stats()["requests"]["limited"] > ATTACKERS / 2, "the attackers")
+    used, = {upstream["connections_used"] for upstream in sluice.stats()["upstreams"]}
+    assert used == 50
+    during = p99(sluice, **healthy)
+    print(f"p99 {before * 1000:.2f} ms alone, {during * 1000:.2f} ms beside the attackers")
+    assert during < max(2 * before, FLOOR)
+    attackers.stop()
     sluice.stop()
 
 
