@@ -34,6 +34,7 @@ int SocketBio::read(BIO* bio, char* room, int size) {
     if (std::string& early = session.early_; !early.empty()) {
         const std::size_t n = early.copy(room, static_cast<std::size_t>(size));
         early.erase(0, n);
+        if (early.empty()) early.shrink_to_fit();  // it would idle with the connection
         return static_cast<int>(n);
     }
     iovec piece{room, static_cast<std::size_t>(size)};

@@ -15,8 +15,11 @@ class Server;
 /// From single checks to a state: another one only after so many checks in a row that say so.
 class CheckCount {
   public:
-    explicit CheckCount(const config::Health& settings)
-        : healthy_after_(settings.healthy_after), unhealthy_after_(settings.unhealthy_after) {}
+    /// `healthy`: what is thought before the first check.
+    CheckCount(const config::Health& settings, bool healthy)
+        : healthy_after_(settings.healthy_after),
+          unhealthy_after_(settings.unhealthy_after),
+          healthy_(healthy) {}
 
     /// Whether this check changes the state.
     bool note(bool good) {
@@ -29,13 +32,12 @@ class CheckCount {
         against_ = 0;
         return true;
     }
-    /// At the start a server is taken to be healthy.
     bool healthy() const { return healthy_; }
 
   private:
     const unsigned healthy_after_;
     const unsigned unhealthy_after_;
-    bool healthy_ = true;
+    bool healthy_;
     unsigned against_ = 0;  // in a row
 };
 

@@ -34,11 +34,16 @@ Server::Server(const config::Server& settings, const config::Upstream& upstream,
       log_(log),
       connector_(std::move(connector)) {}
 
+bool Server::known_as(const config::Server& settings, const config::Upstream& upstream,
+                      const tls::Connector* connector) const {
+    return text_ == settings.address.text && upstream_.name == upstream.name &&
+           upstream_.health == upstream.health && tls::same(connector_.get(), connector);
+}
+
 bool Server::same_as(const config::Server& settings, const config::Upstream& upstream,
                      const tls::Connector* connector) const {
-    return text_ == settings.address.text && upstream_.name == upstream.name &&
-           upstream_.health == upstream.health && upstream_.max_idle == upstream.max_idle &&
-           upstream_.idle_timeout == upstream.idle_timeout && tls::same(connector_.get(), connector);
+    return known_as(settings, upstream, connector) && upstream_.max_idle == upstream.max_idle &&
+           upstream_.idle_timeout == upstream.idle_timeout;
 }
 
 std::expected<Server::Stream, Error> Server::dial(runtime::Time deadline, runtime::Endpoint* peer) {

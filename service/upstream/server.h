@@ -31,8 +31,11 @@ class Server {
     Server(const config::Server& settings, const config::Upstream& upstream, unsigned workers,
            telemetry::Log& log, std::shared_ptr<const tls::Connector> connector);
 
-    /// Whether it could be taken over for these settings: all but weight and backup, which are the
-    /// upstream's, and what concerns requests alone.
+    /// Whether what is known of it holds for these settings: the same place, checked in the same way.
+    bool known_as(const config::Server& settings, const config::Upstream& upstream,
+                  const tls::Connector* connector) const;
+    /// Whether it could be taken over for them: also all that concerns connections. Weight and backup are the
+    /// upstream's.
     bool same_as(const config::Server& settings, const config::Upstream& upstream,
                  const tls::Connector* connector) const;
 

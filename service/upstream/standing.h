@@ -15,6 +15,7 @@ namespace sluice::upstream {
 
 class alignas(64) Standing {
   public:
+    /// At the start a server is taken to be healthy.
     bool healthy() const { return healthy_.load(std::memory_order_relaxed); }
     void set_healthy(bool healthy) { healthy_.store(healthy, std::memory_order_relaxed); }
 
@@ -25,6 +26,12 @@ class alignas(64) Standing {
     void eject(runtime::Time until) {
         ejections_.fetch_add(1, std::memory_order_relaxed);
         ejected_until_.store(until.time_since_epoch().count(), std::memory_order_relaxed);
+    }
+    /// What was thought of the server that this one takes the place of.
+    void take_over(const Standing& former) {
+        set_healthy(former.healthy());
+        ejected_until_.store(former.ejected_until_.load(std::memory_order_relaxed),
+                             std::memory_order_relaxed);
     }
     std::uint64_t ejections() const { return ejections_.load(std::memory_order_relaxed); }
 

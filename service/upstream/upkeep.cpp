@@ -23,7 +23,7 @@ runtime::Duration jitter(runtime::Duration interval) {
 }
 
 void keep_checking(Server& server, const config::Health& settings, telemetry::Log& log) {
-    CheckCount count(settings);
+    CheckCount count(settings, server.standing.healthy());
     runtime::Time next = runtime::now() + jitter(settings.interval);
     for (;; next = std::max(next + settings.interval, runtime::now())) {
         runtime::this_task::sleep_until(next);

@@ -33,7 +33,7 @@ void Lease::keep(runtime::Time now) {
     Server& server = connection_->server;
     server.figures.in_flight.fetch_sub(1, std::memory_order_relaxed);
     server.keep(std::move(connection_), now);
-    std::exchange(upstream_, nullptr)->line_.give_back();
+    std::exchange(upstream_, nullptr)->line_->give_back();
 }
 
 void Lease::failed() {
@@ -48,7 +48,7 @@ void Lease::close() {
     if (!connection_) return;
     server().figures.in_flight.fetch_sub(1, std::memory_order_relaxed);
     connection_.reset();
-    std::exchange(upstream_, nullptr)->line_.give_back();
+    std::exchange(upstream_, nullptr)->line_->give_back();
 }
 
 Upstream::Upstream(std::string name, const config::Upstream& settings, unsigned workers, telemetry::Log& log,
@@ -58,28 +58,40 @@ Upstream::Upstream(std::string name, const config::Upstream& settings, unsigned 
       log_(log),
       connector_(std::move(connector)),
       balancer_(settings.balance, settings.servers, std::random_device()()),
-      line_(static_cast<std::int64_t>(settings.max_connections)) {
+      line_(former != nullptr && former->settings_.max_connections == settings.max_connections
+                ? former->line_
+                : std::make_shared<Line>(static_cast<std::int64_t>(settings.max_connections))) {
     SLUICE_CHECK(!settings.servers.empty() && settings.servers.size() <= kMaxServers,
                  "an upstream has 1 to 64 servers");
+    const std::vector<std::shared_ptr<Server>> nobody;
+    const auto& known = former != nullptr ? former->servers_ : nobody;
+    const auto find = [&](const auto& fits) {
+        const auto found = std::ranges::find_if(known, fits);
+        return found != known.end() ? *found : nullptr;
+    };
     for (const config::Server& server : settings.servers) {
         (server.backup ? backup_ : primary_) |= set_of(servers_.size());
-        std::shared_ptr<Server> kept;
-        for (const auto& known :
-             former != nullptr ? former->servers_ : std::vector<std::shared_ptr<Server>>())
-            if (known->same_as(server, settings, connector_.get()) &&
-                std::ranges::find(servers_, known) == servers_.end())
-                kept = known;
-        servers_.push_back(kept ? std::move(kept)
-                                : std::make_shared<Server>(server, settings, workers, log_, connector_));
+        // Each is taken over once, though several entries may have one address.
+        auto next = find([&](const auto& each) {
+            return each->same_as(server, settings, connector_.get()) &&
+                   std::ranges::find(servers_, each) == servers_.end();
+        });
+        if (!next) {
+            next = std::make_shared<Server>(server, settings, workers, log_, connector_);
+            const auto alike =
+                find([&](const auto& each) { return each->known_as(server, settings, connector_.get()); });
+            if (alike) next->standing.take_over(alike->standing);
+        }
+        servers_.push_back(std::move(next));
     }
 }
 
 std::expected<Lease, Error> Upstream::acquire(runtime::Time now, Tried& tried, const Asking& asking) {
     const runtime::Time deadline = now + settings_.connect_timeout;
     bool was_in_line = false;
-    if (!line_.try_take()) [[unlikely]] {
+    if (!line_->try_take()) [[unlikely]] {
         if (!in_service(now)) return std::unexpected(Error::none_healthy);
-        const Line::Outcome waited = line_.wait(deadline, asking.gone);
+        const Line::Outcome waited = line_->wait(deadline, asking.gone);
         if (waited == Line::Outcome::late) return std::unexpected(Error::exhausted);
         if (waited == Line::Outcome::pointless) return std::unexpected(Error::client_gone);
         now = runtime::now();
@@ -87,7 +99,7 @@ std::expected<Lease, Error> Upstream::acquire(runtime::Time now, Tried& tried, c
     }
     Server* const server = pick(now, tried, asking.client);
     if (server == nullptr) {
-        line_.give_back();
+        line_->give_back();
         return std::unexpected(Error::none_healthy);
     }
     // Counted before it is connected: one that is slow to accept is busy too.
@@ -98,7 +110,7 @@ std::expected<Lease, Error> Upstream::acquire(runtime::Time now, Tried& tried, c
     auto connection = server->connect(deadline);
     if (connection) return Lease(*this, std::move(*connection));
     server->figures.in_flight.fetch_sub(1, std::memory_order_relaxed);
-    line_.give_back();
+    line_->give_back();
     // What the line left of the time says nothing about the server.
     if (was_in_line && connection.error() == Error::timeout) return std::unexpected(Error::exhausted);
     if (connection.error() != Error::resources) failed(*server);

@@ -108,7 +108,7 @@ class Upstream {
     void sweep(runtime::Time now);
 
     const std::vector<std::shared_ptr<Server>>& servers() const { return servers_; }
-    const Line& line() const { return line_; }
+    const Line& line() const { return *line_; }
 
   private:
     friend class Lease;
@@ -129,7 +129,7 @@ class Upstream {
 
     // Any thread.
     Balancer balancer_;
-    Line line_;  // one place for each lease
+    const std::shared_ptr<Line> line_;  // one place for each lease; of the former one too, if it has as many
     std::mutex ejecting_;
 };
 

@@ -282,6 +282,19 @@ def test_a_reload_keeps_tunnels(pair):
     assert tunnels(proxy) == 1
 
 
+def test_a_tunnel_of_before_a_reload_counts_towards_max_connections(pair):
+    proxy = pair(switching(echo), app={"max_connections": 1, "connect_timeout": "100ms"})
+    client, _ = opened(proxy)
+    config = proxy.sluice.config
+    name, = config["upstreams"]
+    proxy.sluice.reload({**config, "upstreams": {name: {**config["upstreams"][name], "stall_timeout": "29s"}}})
+    expect_problem(proxy.client().get(), 503)
+    client.half_close()
+    client.expect_close()
+    wait_until(lambda: tunnels(proxy) == 0, "the tunnel's end")
+    opened(proxy)
+
+
 def test_a_tunnel_is_counted_and_told_at_its_end(pair):
     proxy = pair(switching(echo), log={"access": "all"})
     client, _ = opened(proxy, behind=b"12345")

@@ -734,6 +734,19 @@ def test_a_reload_keeps_connections_health_and_checks(house, apps):
         wait_until(lambda: server(sluice, b)["healthy"], "b is back")
 
 
+def test_what_is_known_of_a_server_outlives_other_settings_of_its_connections(house, apps):
+    a, b = apps(2)
+    sluice = house([a, b], health=FAST)
+    b.health = 500
+    wait_until(lambda: not server(sluice, b)["healthy"], "b is out")
+    sluice.reload(sluice.config_of([a, b], health=FAST, max_idle=7))
+    assert not server(sluice, b)["healthy"]
+    with sluice.client() as client:
+        assert names(client, 4) == "aaaa"
+    b.health = 200
+    wait_until(lambda: server(sluice, b)["healthy"], "b is back")
+
+
 def test_other_health_settings_begin_anew(house, apps):
     a, = apps(1)
     a.health = 500
