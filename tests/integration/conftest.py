@@ -1,6 +1,8 @@
-"""What is awaited, and the last line of a conformance run."""
+"""What is awaited, an authority for certificates, and the last line of a conformance run."""
 
 import pytest
+
+from support.tls import Authority
 
 # Tests of what is not built yet: the beginning of a test's name, and what it waits for. Strict: a test that passes
 # before its line is taken out fails the run, so the list cannot grow stale.
@@ -12,6 +14,11 @@ def pytest_collection_modifyitems(items):
         for name, reason in AWAITED.items():
             if item.name.startswith(name):
                 item.add_marker(pytest.mark.xfail(strict=True, reason=f"not built yet: {reason}"))
+
+
+@pytest.fixture(scope="session")
+def authority(tmp_path_factory):
+    return Authority(tmp_path_factory.mktemp("authority"))
 
 
 def pytest_unconfigure(config):

@@ -5,7 +5,7 @@ import pytest
 from support.client import RawClient
 from support.fronts import haproxy, nginx_stream
 from support.ports import free_port
-from support.tls import Authority, SecureClient
+from support.tls import SecureClient
 from support.wait import wait_until
 
 LIMIT = {"limits": [{"name": "few", "rate": "1/h", "burst": 3}]}
@@ -70,8 +70,7 @@ def test_a_reload_turns_it_on_for_new_connections(pair):
     assert header.get().status == 200
 
 
-def test_the_header_goes_before_the_handshake(pair, closing, tmp_path):
-    authority = Authority(tmp_path / "authority")
+def test_the_header_goes_before_the_handshake(pair, closing, tmp_path, authority):
     proxy = pair(listen=listening(tls=authority.issue("a.example").files), **LIMIT)
     front = closing(by("send-proxy-v2", tmp_path, proxy.sluice.address))
     with SecureClient(front.address, authority.client_context()) as client:

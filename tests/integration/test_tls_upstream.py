@@ -12,11 +12,6 @@ from support.wait import wait_until
 OK = serve(response(body=b"ok"))
 
 
-@pytest.fixture(scope="module")
-def authority(tmp_path_factory):
-    return Authority(tmp_path_factory.mktemp("authority"))
-
-
 @pytest.fixture
 def secured(pair, authority):
     """secured(script, names, tls) -> Pair whose upstream speaks TLS with a certificate for these names."""

@@ -5,12 +5,14 @@ import asyncio
 import json
 import os
 import pathlib
+import ssl
 import subprocess
 import threading
 
 import pytest
 import websockets
 
+from support.ports import free_port
 from support.sluice import LEASH
 from support.wait import PATIENCE, wait_until
 
@@ -22,10 +24,11 @@ LARGE = 4 << 20
 
 
 class NodeServer:
-    """`websocket.cjs serve`, a process of its own."""
+    """`websocket.cjs serve`, a process of its own; with a certificate, by wss."""
 
-    def __init__(self):
-        self._process = subprocess.Popen([*LEASH, *NODE, "serve"], stdout=subprocess.PIPE, text=True, env=ENVIRONMENT)
+    def __init__(self, issued=None):
+        files = [issued.certificate, issued.key] if issued else []
+        self._process = subprocess.Popen([*LEASH, *NODE, "serve", *files], stdout=subprocess.PIPE, text=True, env=ENVIRONMENT)
         self.address = f"127.0.0.1:{int(self._process.stdout.readline())}"
 
     def stop(self):
@@ -37,7 +40,11 @@ class NodeServer:
 class PythonServer:
     """The same in Python, in a thread of its own."""
 
-    def __init__(self):
+    def __init__(self, issued=None):
+        self._context = None
+        if issued:
+            self._context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+            self._context.load_cert_chain(issued.certificate, issued.key)
         self._loop = asyncio.new_event_loop()
         self._stopping = asyncio.Event()
         started = threading.Event()
@@ -46,7 +53,7 @@ class PythonServer:
         assert started.wait(SECONDS)
 
     async def _run(self, started):
-        async with websockets.serve(self._talk, "127.0.0.1", 0, max_size=None) as server:
+        async with websockets.serve(self._talk, "127.0.0.1", 0, max_size=None, ssl=self._context) as server:
             host, port = server.sockets[0].getsockname()
             self.address = f"{host}:{port}"
             started.set()
@@ -70,15 +77,16 @@ class PythonServer:
         self._thread.join(SECONDS)
 
 
-def node_client(url):
-    done = subprocess.run([*NODE, "talk", url], capture_output=True, text=True, timeout=SECONDS, env=ENVIRONMENT)
+def node_client(url, root=None):
+    trust = {"NODE_EXTRA_CA_CERTS": root} if root else {}
+    done = subprocess.run([*NODE, "talk", url], capture_output=True, text=True, timeout=SECONDS, env={**ENVIRONMENT, **trust})
     assert done.returncode == 0, done.stderr
     return json.loads(done.stdout)
 
 
-async def talk(url):
+async def talk(url, trust):
     told = {}
-    async with websockets.connect(url, max_size=None, compression=None) as socket:
+    async with websockets.connect(url, max_size=None, compression=None, ssl=trust) as socket:
         echoed = pushed = 0
 
         async def send():
@@ -104,7 +112,7 @@ async def talk(url):
         await socket.send("close 4321 enough")
         await socket.wait_closed()
         told.update(code=socket.close_code, reason=socket.close_reason)
-    async with websockets.connect(url, compression="deflate") as socket:
+    async with websockets.connect(url, compression="deflate", ssl=trust) as socket:
         await socket.send("squeezed " * 1000)
         told["squeezed"] = len(await socket.recv())
         await socket.close(1000, "bye")
@@ -112,8 +120,13 @@ async def talk(url):
     return told
 
 
-def python_client(url):
-    return asyncio.run(asyncio.wait_for(talk(url), SECONDS))
+def python_client(url, root=None):
+    trust = ssl.create_default_context(cafile=root) if root else None
+    return asyncio.run(asyncio.wait_for(talk(url, trust), SECONDS))
+
+
+ALL_OF_IT = {"echoed": COUNT, "pushed": COUNT, "pong": "are you there", "large": LARGE, "code": 4321, "reason": "enough",
+             "squeezed": 9000, "own_code": 1000}
 
 
 @pytest.mark.parametrize("server", [NodeServer, PythonServer])
@@ -121,9 +134,21 @@ def python_client(url):
 def test_ten_thousand_messages_both_ways_pings_close_codes_and_large_messages(start_sluice, closing, client, server):
     upstream = closing(server())
     sluice = start_sluice({"upstream": upstream.address, "log": {"access": "off"}})
-    told = client(sluice.url.replace("http", "ws", 1) + "/socket?a=b")
-    assert told == {"echoed": COUNT, "pushed": COUNT, "pong": "are you there", "large": LARGE, "code": 4321,
-                    "reason": "enough", "squeezed": 9000, "own_code": 1000}
+    assert client(sluice.url.replace("http", "ws", 1) + "/socket?a=b") == ALL_OF_IT
+    sluice.wait_resting()
+    assert sluice.stats()["requests"]["by_status"] == {"101": 2}
+    sluice.stop()
+
+
+@pytest.mark.parametrize("client, server", [(node_client, PythonServer), (python_client, NodeServer)])
+def test_the_same_by_wss_on_both_sides(start_sluice, closing, authority, client, server):
+    issued = authority.issue("127.0.0.1")
+    upstream = closing(server(issued))
+    sluice = start_sluice({"listen": {"address": f"127.0.0.1:{free_port()}", "tls": issued.files},
+                           "upstreams": {"app": {"servers": [upstream.address], "tls": {"ca": authority.root}}},
+                           "routes": [{"upstream": "app"}], "log": {"access": "off"}})
+    host, port = sluice.address
+    assert client(f"wss://{host}:{port}/socket?a=b", authority.root) == ALL_OF_IT
     sluice.wait_resting()
     assert sluice.stats()["requests"]["by_status"] == {"101": 2}
     sluice.stop()

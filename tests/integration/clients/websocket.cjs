@@ -1,7 +1,9 @@
 // websocket.cjs talk URL: talks to an echoing WebSocket server at URL, and prints what came of it as JSON.
-// websocket.cjs serve: is such a server; prints its port. A message "close CODE REASON" makes it close.
+// websocket.cjs serve [CERTIFICATE KEY]: is such a server, by wss with these files; prints its port. A message "close CODE REASON"
+// makes it close.
 // With Debian's node-ws, which NODE_PATH has to lead to.
 'use strict';
+const fs = require('fs');
 const { WebSocket, WebSocketServer } = require('ws');
 
 const COUNT = 10000;
@@ -49,11 +51,12 @@ async function talk(url) {
   console.log(JSON.stringify(told));
 }
 
-function serve() {
-  const server = new WebSocketServer({ port: 0, host: '127.0.0.1', perMessageDeflate: true }, () => {
-    console.log(server.address().port);
-  });
-  server.on('connection', (socket) => socket.on('message', (data, binary) => {
+function serve(certificate, key) {
+  const server = certificate
+    ? require('https').createServer({ cert: fs.readFileSync(certificate), key: fs.readFileSync(key) })
+    : require('http').createServer();
+  server.listen(0, '127.0.0.1', () => console.log(server.address().port));
+  new WebSocketServer({ server, perMessageDeflate: true }).on('connection', (socket) => socket.on('message', (data, binary) => {
     const text = binary ? '' : data.toString();
     const [word, code, ...reason] = text.split(' ');
     if (word === 'close') return socket.close(Number(code), reason.join(' '));
@@ -62,6 +65,6 @@ function serve() {
   }));
 }
 
-const [what, url] = process.argv.slice(2);
-if (what === 'serve') serve();
-else talk(url).catch((error) => { console.error(error); process.exit(1); });
+const [what, ...rest] = process.argv.slice(2);
+if (what === 'serve') serve(...rest);
+else talk(...rest).catch((error) => { console.error(error); process.exit(1); });
