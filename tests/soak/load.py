@@ -1,71 +1,13 @@
-"""The clients of a soak: each scenario is one connection from beginning to end, well-behaved or not. What a
-well-behaved client must not see is a Wrong."""
+"""The load of a soak: each scenario is one connection from beginning to end, well-behaved or not."""
 
 import asyncio
+import collections
 import random
 
+from client import HOSTS, OWN, Client, Wrong
 from upstream import body_of
 
-# Answers of the proxy's own that any request may get here: limited, draining or full, the upstream's fault.
-OWN = {429, 502, 503, 504}
 ENDS = (ConnectionError, asyncio.IncompleteReadError)
-
-
-class Wrong(Exception):
-    pass
-
-
-class Client:
-    """One connection, from an address of its own among a few hundred."""
-
-    def __init__(self, address):
-        self.address = address
-
-    async def __aenter__(self):
-        source = f"127.0.{random.randrange(4)}.{random.randrange(1, 255)}"
-        self.reader, self.writer = await asyncio.open_connection(*self.address, local_addr=(source, 0), limit=1 << 18)
-        return self
-
-    async def __aexit__(self, *_):
-        self.writer.close()
-
-    def abort(self):
-        self.writer.transport.abort()
-
-    def send(self, method="GET", path="/ok", fields="", body=b""):
-        self.writer.write(f"{method} {path} HTTP/1.1\r\nHost: a.example\r\n{fields}\r\n".encode() + body)
-
-    async def read(self, method="GET"):
-        """(status, fields, body) of the next final answer."""
-        while True:
-            head = (await self.reader.readuntil(b"\r\n\r\n")).decode("latin-1")
-            status = int(head.split(" ")[1])
-            if status >= 200 or status == 101:
-                break
-        fields = {name.lower(): value.strip() for name, _, value in (line.partition(":") for line in head.split("\r\n")[1:])}
-        body = b""
-        if method == "HEAD" or status in (101, 204, 304):
-            pass
-        elif fields.get("transfer-encoding") == "chunked":
-            while size := int(await self.reader.readuntil(b"\r\n"), 16):
-                body += await self.reader.readexactly(size)
-                await self.reader.readexactly(2)
-            while await self.reader.readuntil(b"\r\n") != b"\r\n":
-                pass
-        elif "content-length" in fields:
-            body = await self.reader.readexactly(int(fields["content-length"]))
-        else:
-            body = await self.reader.read(-1)
-        return status, fields, body
-
-    async def ask(self, expected=None, method="GET", path="/ok", fields="", body=b""):
-        """One request; whether the connection goes on. `expected`: the body of a 200."""
-        self.send(method, path, fields, body)
-        await self.writer.drain()
-        status, fields, got = await self.read(method)
-        if status not in {200, *OWN} or (status == 200 and expected is not None and got != expected):
-            raise Wrong(f"{method} {path}: {status}, {len(got)} bytes")
-        return "connection" not in fields
 
 
 async def fast(client):
@@ -123,6 +65,17 @@ async def upload_gone(client):
     client.send("POST", "/up", "Content-Length: 1000000\r\n", body_of(random.randrange(200_000)))
     await asyncio.sleep(random.random() / 5)
     client.abort()
+
+
+async def slow_upload(client):
+    """A kilobyte a moment, and sometimes none for longer than timeouts.body."""
+    client.send("POST", "/up", "Content-Length: 20000\r\n")
+    for _ in range(20):
+        client.writer.write(bytes(1000))
+        await asyncio.sleep(random.choice([0.01, 0.1, 0.1, 3 if random.random() < 0.1 else 0.1]))
+    status, _, _ = await client.read()
+    if status not in {200, 408, *OWN}:
+        raise Wrong(f"slow upload: {status}")
 
 
 async def early_answer(client):
@@ -203,7 +156,7 @@ async def tunnel(client):
     ending = random.randrange(4)
     if ending == 0:
         client.abort()
-    elif ending == 1:
+    elif ending == 1 and client.writer.can_write_eof():
         client.writer.write_eof()
         await client.reader.read(-1)
     elif ending == 2:
@@ -228,29 +181,51 @@ async def hanging_up_at_once(client):
 
 async def crowd(client):
     """More connections than max.connections lets in, with the others."""
-    others = [Client(client.address) for _ in range(120)]
-    for other in others:
-        await other.__aenter__()
+    others = [Client([client.entrance]).__aenter__() for _ in range(120)]
+    opened = await asyncio.gather(*others, return_exceptions=True)
     await asyncio.sleep(random.random())
-    for other in others:
-        other.abort()
+    for other in opened:
+        if isinstance(other, Client):
+            other.abort()
 
 
-SCENARIOS = {fast: 12, pipelined: 4, pipelined_and_gone: 1, downloads: 4, head_and_hints: 2, uploads: 4, upload_gone: 2, early_answer: 1,
+async def insisting(client):
+    """Beyond a limit that bans: refused, then shut out, and later let in again."""
+    seen = []
+    for _ in range(8):
+        client.send(path="/banned")
+        seen.append((await client.read())[0])
+    if not set(seen) <= {200, 403, *OWN}:
+        raise Wrong(f"insisting: {seen}")
+
+
+async def half_a_handshake(client):
+    """What a connection begins with, cut anywhere, at whatever entrance."""
+    reader, writer = await asyncio.open_connection(*client.entrance.address)
+    writer.write(HELLO[:random.randrange(len(HELLO))])
+    await asyncio.sleep(random.random() * 3)
+    writer.transport.abort()
+
+
+HELLO = b"\x16\x03\x01\x02\x00\x01\x00\x01\xfc\x03\x03" + bytes(range(256)) * 2
+
+
+SCENARIOS = {fast: 12, pipelined: 4, pipelined_and_gone: 1, downloads: 4, head_and_hints: 2, uploads: 4, upload_gone: 2, slow_upload: 2, early_answer: 1,
              slow_reader: 2, never_reads: 1, slow_head: 2, silent: 3, malformed: 4, faults: 6, tunnel: 6, refused_upgrade: 1,
-             hanging_up_at_once: 4, crowd: 1}
+             hanging_up_at_once: 4, crowd: 1, insisting: 2, half_a_handshake: 2}
 # Whose connection may end under them by what they ask for.
-BROKEN = {faults, early_answer, malformed, tunnel, slow_reader, pipelined_and_gone, crowd}
+BROKEN = {faults, early_answer, slow_upload, malformed, tunnel, slow_reader, pipelined_and_gone, crowd, insisting}
 
 
 class Load:
     """`width` clients at a time, until stop()."""
 
-    def __init__(self, address, width):
+    def __init__(self, entrances, width):
+        self.answers = collections.Counter({(each.name, host): 0 for each in entrances for host in HOSTS})
         self.counts = {scenario.__name__: 0 for scenario in SCENARIOS}
         self.wrong = []
         self.ended_early = 0
-        self._address = address
+        self._entrances = entrances
         self._over = False
         self._tasks = [asyncio.create_task(self._run()) for _ in range(width)]
 
@@ -259,8 +234,9 @@ class Load:
             scenario = random.choices(list(SCENARIOS), SCENARIOS.values())[0]
             self.counts[scenario.__name__] += 1
             try:
-                async with Client(self._address) as client:
+                async with Client(self._entrances) as client:
                     await asyncio.wait_for(scenario(client), 60)
+                    self.answers[client.entrance.name, client.host] += client.answers
             except ENDS:
                 self.ended_early += scenario not in BROKEN
             except OSError:

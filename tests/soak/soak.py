@@ -1,16 +1,17 @@
-"""`./dev soak [MINUTES]`: the proxy under a mixed load with faults for MINUTES, against the binary with AddressSanitizer.
+"""`./dev soak [MINUTES]`: the proxy under a mixed load with faults for MINUTES, against the binary with AddressSanitizer:
+in the clear and under TLS on both sides, with and without the PROXY protocol, while it is reloaded and clients are banned.
 Fails when its memory, descriptors or tasks grow, when a client or the sanitizer sees something wrong, or when anything is
 left over in the end. What is compared is the median of an early part of the run with that of the last."""
 
 import argparse
 import asyncio
+import contextlib
 import logging
 import os
 import pathlib
 import random
 import resource
 import statistics
-import subprocess
 import sys
 import tempfile
 import time
@@ -21,31 +22,12 @@ os.environ.setdefault("ASAN_OPTIONS", "quarantine_size_mb=8:detect_stack_use_aft
 os.environ.setdefault("UBSAN_OPTIONS", "print_stacktrace=1")
 
 from load import Load  # noqa: E402
-from support.sluice import BINARY, LEASH, Sluice  # noqa: E402
-from support.upstream import Refusing  # noqa: E402
+from support.sluice import BINARY, Sluice  # noqa: E402
+from world import World  # noqa: E402
 
 WIDTH = 64
 EVERY = 2.0  # seconds between two samples
 RELOAD_EVERY = 5.0
-
-
-def config(app, refusing, turn):
-    """Two that take turns: what a reload changes most, limits, timeouts and upstreams, changes each time."""
-    return {
-        "upstreams": {
-            "app": {"servers": [app], "response_timeout": "2s", "stall_timeout": "2s", "connect_timeout": "1s",
-                    "max_connections": 256 + turn % 2, "max_idle": 32},
-            "gone": {"servers": [refusing, app], "response_timeout": "2s"},
-        },
-        "routes": [{"match": {"path": "/slow"}, "upstream": "gone"}, {"upstream": "app"}],
-        "limits": [{"name": "per-client", "rate": f"{20 + turn % 2}/s", "burst": 40},
-                   {"name": "by-path", "key": ["ip", "path"], "rate": "100/s", "mode": "shadow"}],
-        "clients": {"max": 500, "idle_after": "5s", "sweep_every": "2s"},
-        "timeouts": {"head": "2s", "body": "2s", "write": "2s", "keep_alive": f"{3 + turn % 2}s", "drain": "5s", "tunnel": "3s"},
-        "max": {"connections": 150},
-        "log": {"access": "limited"},
-        "runtime": {"workers": 2},
-    }
 
 
 class Samples:
@@ -74,12 +56,22 @@ class Samples:
             yield what, early, late, late <= early * 1.1 + allowed
 
 
-async def reload_again_and_again(sluice, make, failures):
+def operate(sluice, world, turn):
+    """What an operator does: a reload, a glance at the metrics, and a ban of an address that no client has, now and then
+    lifted again."""
+    sluice.reload(world.config(turn))
+    sluice.metrics()
+    ban = f"/bans/10.1.{turn >> 8 & 255}.{turn & 255}"
+    for method, body in [("PUT", '{"for": "20s"}'), ("DELETE", None)][:1 + turn % 2]:
+        status, _, said = sluice.ask_admin(method, ban, body)
+        assert status == 200, f"{method} {ban}: {status} {said}"
+
+
+async def operate_again_and_again(sluice, world, failures):
     for turn in range(1, 1 << 30):
         await asyncio.sleep(RELOAD_EVERY)
         try:
-            await asyncio.to_thread(sluice.reload, make(turn))
-            await asyncio.to_thread(sluice.metrics)
+            await asyncio.to_thread(operate, sluice, world, turn)
         except AssertionError as error:
             failures.append(str(error))
 
@@ -93,17 +85,18 @@ async def sample_again_and_again(samples, sluice, until, say):
         await asyncio.sleep(min(EVERY, left))
 
 
-async def soak(sluice, make, seconds, say):
+async def soak(sluice, world, seconds, say):
     """(failures, samples, load): what went wrong, and what was seen."""
     samples, failures = Samples(sluice), []
-    load = Load(sluice.address, WIDTH)
-    reloads = asyncio.create_task(reload_again_and_again(sluice, make, failures))
+    load = Load(world.entrances, WIDTH)
+    operator = asyncio.create_task(operate_again_and_again(sluice, world, failures))
     await sample_again_and_again(samples, sluice, time.monotonic() + seconds, say)
-    reloads.cancel()
+    operator.cancel()
     if sluice.alive():
         await load.stop()
     else:
         failures.append(f"the proxy has ended by itself:\n{sluice.stderr[-8000:]}")
+    failures += [f"no answer came by {entrance} for {host}" for (entrance, host), count in load.answers.items() if count == 0]
     return failures + load.wrong, samples, load
 
 
@@ -119,24 +112,23 @@ def main():
     say = lambda line: print(line, flush=True)  # noqa: E731
     say(f"{BINARY}, {arguments.minutes:g} minutes, {WIDTH} clients at a time, seed {arguments.seed}")
 
-    upstream = subprocess.Popen([*LEASH, sys.executable, str(pathlib.Path(__file__).parent / "upstream.py")], stdout=subprocess.PIPE, text=True)
-    app, refusing = f"127.0.0.1:{int(upstream.stdout.readline())}", Refusing()
-    make = lambda turn: config(app, refusing.address, turn)  # noqa: E731
-    with tempfile.TemporaryDirectory(prefix="sluice-soak-") as directory, Sluice(make(0), directory) as sluice:
-        failures, samples, load = asyncio.run(soak(sluice, make, 60 * arguments.minutes, say))
-        if sluice.alive():
-            answered = sluice.stats()
+    with tempfile.TemporaryDirectory(prefix="sluice-soak-") as directory, contextlib.closing(World(directory)) as world, \
+            Sluice(world.config(0), directory) as sluice:
+        failures, samples, load = asyncio.run(soak(sluice, world, 60 * arguments.minutes, say))
+        stats = sluice.stats() if sluice.alive() else None
+        if stats:
             try:
                 sluice.wait_resting()
                 sluice.stop()
             except AssertionError as error:
                 failures.append(str(error))
-        upstream.kill()
-        upstream.wait()
-        requests = answered["requests"] if sluice.process.returncode == 0 else {}
 
     say(f"connections {sum(load.counts.values())}: " + ", ".join(f"{name} {count}" for name, count in load.counts.items()))
-    say(f"requests {requests.get('total')}, by status {requests.get('by_status')}, ended early {load.ended_early}")
+    say("answers " + ", ".join(f"by {entrance} for {host} {count}" for (entrance, host), count in load.answers.items()))
+    if stats:
+        say(f"requests {stats['requests']['total']}, by status {stats['requests']['by_status']}, ended early {load.ended_early}")
+        say(f"bans {stats['bans']['made']}, handshakes that failed {stats['connections']['handshakes_failed']}")
+        failures += [] if stats["bans"]["made"] and "403" in stats["requests"]["by_status"] else ["nobody was banned"]
     for what, early, late, flat in samples.compare():
         say(f"{what:13} early {early:8.1f}  late {late:8.1f}  {'flat' if flat else 'GROWS'}")
         if not flat:

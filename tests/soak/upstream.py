@@ -1,9 +1,12 @@
-"""The upstream of a soak: answers well or badly, as the path asks. A process of its own: `upstream.py` prints its port."""
+"""The upstream of a soak: answers well or badly, as the path asks. A process of its own: `upstream.py
+CERTIFICATE KEY` prints two ports, one in the clear and one under TLS."""
 
 import asyncio
 import itertools
 import logging
 import random
+import ssl
+import sys
 
 PATTERN = bytes(range(256)) * 256
 
@@ -116,11 +119,13 @@ async def handle(reader, writer):
 
 
 async def main():
-    server = await asyncio.start_server(handle, "127.0.0.1", 0, backlog=1024)
-    print(server.sockets[0].getsockname()[1], flush=True)
-    await server.serve_forever()
+    context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+    context.load_cert_chain(*sys.argv[1:])
+    servers = [await asyncio.start_server(handle, "127.0.0.1", 0, backlog=1024, ssl=secure) for secure in (None, context)]
+    print(*(server.sockets[0].getsockname()[1] for server in servers), flush=True)
+    await asyncio.gather(*(server.serve_forever() for server in servers))
 
 
 if __name__ == "__main__":
-    logging.getLogger("asyncio").setLevel(logging.ERROR)
+    logging.getLogger("asyncio").setLevel(logging.CRITICAL)  # of a handshake that was cut it tells as an error
     asyncio.run(main())
