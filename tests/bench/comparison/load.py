@@ -1,9 +1,10 @@
-"""Loads, each from one process on the CPU that no proxy has: wrk asks as fast as it is answered, h2load at a set rate,
-and idle connections ask once and then say nothing."""
+"""Loads, each on the CPU that no proxy has: wrk asks as fast as it is answered, h2load at a set rate, openssl with a new
+session for each request, and idle connections ask once and then say nothing."""
 
 import contextlib
 import dataclasses
 import json
+import re
 import socket
 import subprocess
 
@@ -35,14 +36,24 @@ class Answers:
     seconds: float
 
 
-def closed_loop(port, path, connections, seconds, script, folder):
-    """One request at a time on each connection, for so many seconds."""
+def closed_loop(port, path, connections, seconds, script, folder, secure):
+    """One request at a time on each connection, for so many seconds. Where wrk connects again under TLS, it resumes."""
     lua = folder / "wrk.lua"
     lua.write_text(script + DONE)
     printed = subprocess.run(["taskset", "--cpu-list", "1", "wrk", "--threads", "1", "--connections", str(connections),
                               "--duration", f"{seconds}s", "--timeout", "10s", "--script", lua,
-                              f"http://127.0.0.1:{port}{path}"], check=True, capture_output=True, text=True).stdout
+                              f"http{'s' if secure else ''}://127.0.0.1:{port}{path}"], check=True, capture_output=True, text=True).stdout
     return Answers(**json.loads(printed.splitlines()[-1]))
+
+
+def handshakes(port, path, connections, seconds, script, folder, secure):
+    """So many clients, each of which connects with a new session of TLS 1.3, asks once, reads to the end and begins anew."""
+    client = ["openssl", "s_time", "-new", "-tls1_3", "-connect", f"127.0.0.1:{port}", "-www", path, "-time", str(seconds)]
+    clients = [subprocess.Popen(["taskset", "--cpu-list", "1", *client], stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, text=True)
+               for _ in range(connections)]
+    printed = [each.communicate()[0] for each in clients]
+    requests = sum(int(re.search(r"(\d+) connections in \d+ real seconds", text)[1]) for text in printed)
+    return Answers(requests, 0, sum(each.returncode != 0 for each in clients), seconds)
 
 
 def latencies(port, connections, per_second, seconds, folder):

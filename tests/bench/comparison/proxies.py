@@ -23,12 +23,23 @@ class Job:
     folder: pathlib.Path
     refuse: bool = False     # the limit is one request a second, and so nearly all are refused
     forwarded: bool = False  # the client is the address in X-Forwarded-For, not the peer
+    secure: bool = False     # clients speak TLS, 1.3 only
     workers: int = 1
 
     def write(self, name, text):
         path = self.folder / f"{self.port}-{name}"
         path.write_text(text)
         return path
+
+
+def _identity(folder):
+    """(certificate, key) with a P-256 key, as files."""
+    certificate, key = folder / "certificate.pem", folder / "key.pem"
+    if not certificate.exists():
+        subprocess.run(["openssl", "req", "-x509", "-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:P-256", "-nodes", "-subj", "/CN=bench",
+                        "-days", "2", "-keyout", key, "-out", certificate], check=True, capture_output=True)
+        (folder / "both.pem").write_text(certificate.read_text() + key.read_text())  # as HAProxy wants them
+    return certificate, key
 
 
 def _nginx(job, workers, http):
@@ -68,13 +79,18 @@ class Nginx:
     def command(self, job):
         client = "set_real_ip_from 127.0.0.0/8; real_ip_header X-Forwarded-For;" if job.forwarded else ""
         rate, burst = ("1r/s", "") if job.refuse else (f"{NEVER_REACHED}r/s", "burst=100000 nodelay")
+        secure = ""
+        if job.secure:
+            certificate, key = _identity(job.folder)
+            secure = f"ssl_certificate {certificate}; ssl_certificate_key {key}; ssl_protocols TLSv1.3;"
         return _nginx(job, job.workers, f"""
             {client}
             limit_req_zone $binary_remote_addr zone=clients:256m rate={rate};
             limit_req_status 429;
             upstream application {{ server 127.0.0.1:{UPSTREAM_PORT}; keepalive 512; keepalive_requests {NEVER_REACHED}; }}
             server {{
-              listen 127.0.0.1:{job.port} backlog=4096;
+              listen 127.0.0.1:{job.port} {"ssl" if secure else ""} backlog=4096;
+              {secure}
               location / {{
                 limit_req zone=clients {burst};
                 proxy_pass http://application; proxy_http_version 1.1; proxy_request_buffering off;
@@ -92,6 +108,10 @@ class HAProxy:
     def command(self, job):
         client = "hdr_ip(X-Forwarded-For)" if job.forwarded else "src"
         most = 1 if job.refuse else 2 * NEVER_REACHED
+        secure = ""
+        if job.secure:
+            _identity(job.folder)
+            secure = f"ssl crt {job.folder}/both.pem ssl-min-ver TLSv1.3"
         conf = job.write("haproxy.cfg", f"""
 global
     maxconn 8000
@@ -102,7 +122,7 @@ defaults
     timeout client 900s
     timeout server 60s
 frontend clients
-    bind 127.0.0.1:{job.port} backlog 4096
+    bind 127.0.0.1:{job.port} backlog 4096 {secure}
     option forwardfor
     stick-table type ipv6 size 4m expire 3m store http_req_rate(1s)
     http-request track-sc0 {client}
@@ -158,6 +178,9 @@ class Sluice:
             "limits": [{"name": "per-ip", **rate}], "clients": {"max": 4_000_000},
             "timeouts": {"keep_alive": "15m"}, "runtime": {"workers": job.workers},
         }
+        if job.secure:
+            certificate, key = map(str, _identity(job.folder))
+            config["listen"] = {"address": config["listen"], "tls": {"certificate": certificate, "key": key}}
         if job.forwarded:
             config["client"] = {"trusted_proxies": ["127.0.0.0/8"]}
         return [self.binary, "run", "-c", job.write("sluice.json", json.dumps(config))]

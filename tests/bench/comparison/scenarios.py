@@ -3,10 +3,11 @@
 import contextlib
 import dataclasses
 import time
+import typing
 
 from comparison import load
 from comparison.accounts import Process
-from comparison.proxies import UPSTREAM_PORT, Floor, Job, upstream
+from comparison.proxies import UPSTREAM_PORT, Job, upstream
 
 FIRST_PORT = 18100
 
@@ -19,9 +20,10 @@ class Scenario:
     measure: str = "cpu"
     path: str = "/"
     script: str = ""
+    generator: typing.Callable = load.closed_loop
     connections: int | None = None  # none: as many as the run was told
     requests_per_unit: float = 1
-    without_floor: bool = False
+    without: tuple = ()  # names of proxies that do not take part
     job: dict = dataclasses.field(default_factory=dict)
     cpus: str = "0"
 
@@ -29,13 +31,18 @@ class Scenario:
 SCENARIOS = {each.name: each for each in (
     Scenario("pass", "admitted and forwarded, a small answer"),
     Scenario("reject", "refused with 429", job={"refuse": True}),
-    Scenario("pass2", "as pass, with two workers, on the CPUs of the load too", job={"workers": 2}, cpus="0,1", without_floor=True),
-    Scenario("newconn", "as pass, a connection for each request", script=load.CLOSE, connections=16, without_floor=True),
+    Scenario("pass2", "as pass, with two workers, on the CPUs of the load too", job={"workers": 2}, cpus="0,1", without=("kernel",)),
+    Scenario("newconn", "as pass, a connection for each request", script=load.CLOSE, connections=16, without=("kernel",)),
     Scenario("body64k", "answers of 64 KiB", "µs/MiB", path="/files/64k", requests_per_unit=16),
     Scenario("body1m", "answers of 1 MiB", "µs/MiB", path="/files/1m", connections=16),
-    Scenario("upload64k", "uploads of 64 KiB", "µs/MiB", script=load.UPLOAD, connections=16, requests_per_unit=16, without_floor=True),
-    Scenario("clients", "as pass, a random client in each request", script=load.RANDOM_CLIENT, job={"forwarded": True}, without_floor=True),
-    Scenario("idle", "memory of an idle connection", "bytes", measure="memory", without_floor=True),
+    Scenario("upload64k", "uploads of 64 KiB", "µs/MiB", script=load.UPLOAD, connections=16, requests_per_unit=16, without=("kernel",)),
+    Scenario("clients", "as pass, a random client in each request", script=load.RANDOM_CLIENT, job={"forwarded": True}, without=("kernel",)),
+    Scenario("tls", "as pass, over TLS 1.3", job={"secure": True}, without=("kernel", "Go")),
+    Scenario("resumed", "as newconn, over TLS 1.3, each session resumed", script=load.CLOSE, connections=16, job={"secure": True},
+             without=("kernel", "Go")),
+    Scenario("handshake", "as newconn, over TLS 1.3, each session new", generator=load.handshakes, connections=4,
+             job={"secure": True}, without=("kernel", "Go")),
+    Scenario("idle", "memory of an idle connection", "bytes", measure="memory", without=("kernel",)),
     Scenario("latency", "6,400 requests a second on 64 connections, p99", "µs", measure="latency"),
 )}
 
@@ -69,7 +76,7 @@ class Run:
             yield started
 
     def _taking_part(self, scenario):
-        return [proxy for proxy in self.proxies if not (scenario.without_floor and isinstance(proxy, Floor))]
+        return [proxy for proxy in self.proxies if proxy.name not in scenario.without]
 
     def _cpu(self, scenario):
         """CPU time per request, from the kernel's accounts: of all figures the one that is least shaken by neighbours."""
@@ -79,8 +86,8 @@ class Run:
             for warm in [False] + [True] * self.rounds:
                 for name, (process, port) in started.items():
                     user, system = process.cpu_seconds()
-                    answers = load.closed_loop(port, scenario.path, connections, self.seconds if warm else 1,
-                                               scenario.script, self.folder)
+                    answers = scenario.generator(port, scenario.path, connections, self.seconds if warm else 1,
+                                                 scenario.script, self.folder, scenario.job.get("secure", False))
                     user, system = (after - before for after, before in zip(process.cpu_seconds(), (user, system)))
                     if not warm:
                         continue
