@@ -19,7 +19,7 @@ namespace sluice::proxy {
 After Exchange::limited(const policy::Verdict& verdict) {
     const policy::Limit& limit = *verdict.refused_by->limit;
     if (verdict.strike != limit::Bans::Strike::counted) [[unlikely]]
-        tell_of_ban(context_, verdict, request_.began());
+        tell_of_ban(context_, verdict, now_);
     outcome_.limit = limit.settings.name;
     const config::Response& format = snapshot_.config.response;
     std::array<char, policy::kRateFieldsRoom> fields;
@@ -62,6 +62,7 @@ After Exchange::respond(const config::Respond& respond, const policy::Verdict& v
 // A request that was charged is told so, whatever became of it. Apart from forward(), whose frame lies below
 // all of the relaying, so that this room does not.
 [[gnu::noinline]] After Exchange::fail(const Failure& failure, const policy::Verdict& verdict) {
+    now_ = runtime::now();  // waiting for the upstream may have taken longer than timeouts.write
     std::array<char, policy::kRateFieldsRoom> fields;
     return refuse(failure, policy::write_rate_fields(verdict, snapshot_.config.response.headers, fields));
 }
@@ -119,7 +120,7 @@ After Exchange::send(std::string_view head, std::string_view body, bool keep) {
     std::array<iovec, 2> pieces{
         {{const_cast<char*>(head.data()), head.size()}, {const_cast<char*>(body.data()), body.size()}}};
     runtime::error_code error;
-    write_all(client_.stream(), std::span(pieces).first(body.empty() ? 1 : 2), request_.began(),
+    write_all(client_.stream(), std::span(pieces).first(body.empty() ? 1 : 2), now_,
               snapshot_.config.timeouts.write, error);
     outcome_.client_aborted = static_cast<bool>(error);
     account();

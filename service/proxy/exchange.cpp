@@ -41,6 +41,7 @@ Exchange::Exchange(Context& context, Connection& client, Buffers& buffers)
 After Exchange::run(runtime::Time first_by) {
     const auto read = request_.read(snapshot_.config, first_by);
     if (!request_.begun()) return After::close;
+    now_ = request_.arrived();
     context_.telemetry.counters.request_started();
     if (!read) return malformed(read.error());
     if (context_.overloaded.load(std::memory_order_relaxed)) [[unlikely]]
@@ -69,9 +70,9 @@ After Exchange::serve() {
         request_.pass_on(identifier.own_field(), client.peer_trusted);
     const AddressText client_text(client.address);
     outcome_.client = client_text.view();
-    if (client.ignored_fields) warn_of_ignored_fields(context_, client_.peer(), request_.began());
+    if (client.ignored_fields) warn_of_ignored_fields(context_, client_.peer(), now_);
     if (client.peer_trusted || client.ignored_fields || client_.entrance().proxy_protocol)
-        watch_for_one_client(context_, client.address, identifier.field(), request_.began());
+        watch_for_one_client(context_, client.address, identifier.field(), now_);
 
     const policy::Request request{request_.head(), client_.entrance().name, client.address};
     const std::size_t route = policy.route(request);
@@ -79,7 +80,7 @@ After Exchange::serve() {
         return refuse({Stage::route, Source::client, 404, false, "no route matches this request"});
     }
     policy::Verdict verdict = policy::decide(policy, context_.clients, request, route,
-                                             request_.began().time_since_epoch().count(), &context_.waiting);
+                                             now_.time_since_epoch().count(), &context_.waiting);
     policy::Slots slots(context_.clients, context_.waiting, verdict);
     if (verdict.kind == policy::Verdict::Kind::delayed) [[unlikely]] {
         if (const auto over = hold(verdict)) return *over;
@@ -108,7 +109,10 @@ After Exchange::serve() {
         if (context_.draining.load(std::memory_order_relaxed)) return Turn::draining;
         return std::nullopt;
     };
-    switch (policy::await_turn(context_.clients, context_.waiting, verdict, ended, outcome_.delayed)) {
+    const policy::Turn turn =
+        policy::await_turn(context_.clients, context_.waiting, verdict, ended, outcome_.delayed);
+    now_ = runtime::now();
+    switch (turn) {
         case Turn::decided: return std::nullopt;
         case Turn::gone: return refuse(client_gone(Stage::decide));
         case Turn::draining: break;
@@ -138,7 +142,7 @@ After Exchange::forward(const policy::Request& request, const policy::Client& cl
                      .verdict = verdict,
                      .snapshot = snapshot_,
                      .client_hash = upstream.spreads_by_client() ? hash_of(client.address) : 0});
-    const Forward::Step done = forward.run(request_.began());
+    const Forward::Step done = forward.run(now_);
     note_forward(forward, upstream);
     if (!done) outcome_.failure = done.error().upstream;
     if (done && forward.changed_protocol()) return open_tunnel(forward, route, slots);

@@ -76,6 +76,9 @@ class Exchange {
 
     Incoming request_;
     telemetry::RequestOutcome outcome_;
+    // As read last. What is allowed, and how long others may take, counts from here: a slow head, or a turn
+    // that was awaited, must not use up the patience with the upstream.
+    runtime::Time now_{};
     runtime::Time ended_{};
 };
 

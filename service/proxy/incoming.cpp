@@ -18,7 +18,7 @@ Failure refused(Stage stage, const http::Refusal& refusal) {
 std::expected<void, Failure> Incoming::read(const config::Config& config, runtime::Time first_by) {
     buffer_.make_room();
     runtime::Time deadline = first_by;
-    if (!buffer_.empty()) began_ = runtime::now();
+    if (!buffer_.empty()) began_ = arrived_ = runtime::now();
     for (;;) {
         if (begun()) {
             const auto complete = parse(config);
@@ -38,7 +38,8 @@ std::expected<void, Failure> Incoming::read(const config::Config& config, runtim
             return std::unexpected(
                 refused(Stage::read_head, {408, "the head did not come within timeouts.head"}));
         }
-        if (!begun()) began_ = runtime::now();
+        arrived_ = runtime::now();
+        if (!begun()) began_ = arrived_;
         buffer_.filled(n);
     }
 }

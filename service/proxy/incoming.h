@@ -29,6 +29,8 @@ class Incoming {
     /// Whether a byte of the head has come, and when.
     bool begun() const { return began_ != runtime::Time{}; }
     runtime::Time began() const { return began_; }
+    /// When the last of the head came: no earlier than began(), and much later where the client is slow.
+    runtime::Time arrived() const { return arrived_; }
     /// Whether the head is complete and well-formed. Before, only method_text and target may be looked at.
     bool complete() const { return body_.has_value(); }
     const http::RequestHead& head() const { return head_; }
@@ -61,6 +63,7 @@ class Incoming {
     ReceiveBuffer& buffer_;
 
     runtime::Time began_{};
+    runtime::Time arrived_{};
     http::HeadScan scan_;
     http::RequestHead head_;
     std::optional<http::BodyReader> body_;
