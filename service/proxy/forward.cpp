@@ -83,6 +83,7 @@ Forward::Step Forward::attempt(upstream::Tried& tried, bool fresh, runtime::Time
     lease_ = std::move(*lease);
     figures_.server = &lease_.server();
     read_ = filled_ = 0;
+    heard_ = false;
     if (!lease_.reused()) now = runtime::now();  // connecting took its time
 
     const config::Upstream& settings = how_.upstream.settings();
@@ -122,7 +123,7 @@ Forward::Step Forward::attempt(upstream::Tried& tried, bool fresh, runtime::Time
 // sent again.
 void Forward::blame(const Failure& failure) {
     if (failure.source != Source::upstream) return;
-    const bool stale = lease_.reused() && filled_ == 0 && failure.upstream == UpstreamFailure::reset;
+    const bool stale = lease_.reused() && !heard_ && failure.upstream == UpstreamFailure::reset;
     if (!stale) lease_.failed();
 }
 
@@ -174,6 +175,7 @@ Forward::Step Forward::receive_head(http::ResponseHead& head, Upload& upload) {
             lease_.stream(), std::span(buffers_.upstream).subspan(filled_),
             [&] { return head_deadline(upload); }, request_.stream(), now_, error);
         if (error) return std::unexpected(no_head(error, upload));
+        heard_ = true;
         now_ = runtime::now();
     }
     if (head.status == 101 && !asked_for(head)) {
@@ -202,11 +204,10 @@ Failure Forward::no_head(const runtime::error_code& error, const Upload& upload)
         return failed(Stage::response_head, 504, UpstreamFailure::response_timeout,
                       "the upstream did not answer within response_timeout");
     }
-    const bool silent = filled_ == 0;
     return failed(Stage::response_head, 502, UpstreamFailure::reset,
-                  silent ? "the upstream closed the connection without an answer"
-                         : "the upstream closed the connection within the head of its answer",
-                  silent && !upload.started() && may_repeat());
+                  heard_ ? "the upstream closed the connection within its answer"
+                         : "the upstream closed the connection without an answer",
+                  !heard_ && !upload.started() && may_repeat());
 }
 
 Forward::Step Forward::interim(const http::ResponseHead& head) {

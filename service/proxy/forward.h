@@ -91,6 +91,7 @@ class Forward {
     runtime::Time now_{};   // as read when the last bytes came
     std::size_t read_ = 0;  // of Buffers::upstream, what was received lies in [read_, filled_)
     std::size_t filled_ = 0;
+    bool heard_ = false;  // whether any of an answer has come
 
     bool begun_ = false;
     bool keeps_client_ = false;

@@ -193,6 +193,26 @@ def test_section_3_row_06_interim_answers_only(pair, end):
     assert [interim.status for interim in answer.interim] == [103] or end == "reset"
 
 
+@pytest.mark.parametrize("end", ["close", "reset"])
+def test_section_3_row_06_on_a_reused_connection_they_are_no_silence(pair, end):
+    """The server had begun: the request is not sent again, and it is the server that failed."""
+    def script(connection):
+        if connection.read_request():
+            connection.send(OK)
+        if connection.read_request():
+            connection.send(b"HTTP/1.1 103 Early Hints\r\n\r\n")
+            connection.wait_gone(0.2)  # it is read before the end comes
+            getattr(connection, end)()
+
+    proxy = pair(script)
+    client = proxy.client()
+    assert client.get("/first").status == 200
+    expect_problem(client.get("/second"), 502)
+    assert [request.target for request in proxy.upstream.requests] == ["/first", "/second"]
+    upstream, = proxy.sluice.settled()["upstreams"]
+    assert upstream["servers"][0]["failures"] == 1
+
+
 # no complete head in response_timeout
 
 
