@@ -4,6 +4,15 @@
 
 namespace sluice::proxy {
 
+namespace {
+
+// An upstream that closed may have answered before it did: that answer is still worth reading.
+bool leaves_nothing_to_wait_for(const Failure& failure) {
+    return failure.source == Source::client || failure.upstream == telemetry::UpstreamFailure::stall_timeout;
+}
+
+}  // namespace
+
 void Upload::start() {
     started_ = true;
     runtime::go([this] { run(); });
@@ -37,18 +46,12 @@ void Upload::run() {
         task_ = nullptr;
         stopped = stopped_;
     }
-    if (!sent && !stopped) note(sent.error());
+    if (!sent && !stopped) failure_ = sent.error();
     if (request_.body().done()) request_.leave(relay_.left());  // whether the last of it was sent or not
     ended_.store(runtime::now().time_since_epoch().count(), std::memory_order_release);
+    // Only now, so that whoever is woken finds out why.
+    if (failure_ && leaves_nothing_to_wait_for(*failure_)) upstream_.cancel();
     done_.release();
-}
-
-// An upstream that closed may have answered before it did: that answer is still worth reading.
-void Upload::note(const Failure& failure) {
-    failure_ = failure;
-    if (failure.source == Source::client || failure.upstream == telemetry::UpstreamFailure::stall_timeout) {
-        upstream_.cancel();
-    }
 }
 
 }  // namespace sluice::proxy

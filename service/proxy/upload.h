@@ -43,7 +43,6 @@ class Upload {
 
   private:
     void run();
-    void note(const Failure& failure);
 
     Incoming& request_;
     Relay& relay_;
