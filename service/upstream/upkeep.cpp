@@ -19,7 +19,7 @@ namespace {
 // The first check comes at any moment of the first interval, so that many proxies, started together, do not
 // check together for ever.
 runtime::Duration jitter(runtime::Duration interval) {
-    return interval * (std::random_device()() % 1024) / 1024;
+    return interval / 1024 * (std::random_device()() % 1024);
 }
 
 void keep_checking(Server& server, const config::Health& settings, telemetry::Log& log) {
