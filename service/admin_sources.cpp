@@ -207,7 +207,7 @@ admin::BanList bans(const proxy::Context& context, std::size_t top) {
 std::expected<admin::BanList, admin::NotDone> ban(const proxy::Context& context, const std::string& key,
                                                   const std::string& duration) {
     const auto time = config::parse_duration(duration);
-    if (!time) return std::unexpected(admin::NotDone{422, "for: \"" + duration + "\" " + time.error()});
+    if (!time) return std::unexpected(admin::NotDone{422, "for: " + time.error()});
     const auto snapshot = context.snapshots.current();
     const limit::Nanos now = nanos(runtime::now());
     const limit::Prefixes prefixes{static_cast<std::uint8_t>(snapshot->config.client.ipv4_prefix),

@@ -159,6 +159,12 @@ def test_a_ban_that_makes_no_sense_is_refused(pair, body, status):
     assert proxy.sluice.stats()["bans"]["made"] == 0
 
 
+def test_what_is_wrong_with_a_duration_is_said_once(pair):
+    answer = pair().sluice.ask_admin("PUT", "/bans/127.0.0.2", '{"for": "10"}')
+    detail = json.loads(answer[2])["detail"]
+    assert detail.startswith('for: "10" is not a duration') and detail.count("is not") == 1
+
+
 def test_what_is_no_key_is_unknown_and_what_is_no_method_is_refused(pair):
     proxy = pair(limits=[PER_IP])
     for key in ("nobody", "127.0.0.1/33", "::1/129", "127.0.0.1/", "global", "header:X#0011223344556677", "\n", "%", "a" * 4000):

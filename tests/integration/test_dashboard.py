@@ -75,6 +75,26 @@ def test_the_page_shows_what_happens_as_it_happens(pair, browser):
     browser.wait_for("return [...document.querySelectorAll('#flow .line')].some(line => line.getAttribute('d'))", "a line in the chart")
 
 
+def test_what_a_reload_took_away_lends_its_figures_to_nobody(pair, browser):
+    """Two events as the page gets them, before and after a reload that leaves out the first limit and the first upstream."""
+    proxy = pair(limits=LIMITS)
+    browser.open(url(proxy.sluice))
+    browser.wait_for(LIVE, "live")
+    assert browser.run("""
+        const before = structuredClone(last);
+        before.limits[1].allowed = 5000;
+        before.upstreams.push({ ...structuredClone(before.upstreams[0]), name: 'second' });
+        before.upstreams[1].servers[0].requests = 5000;
+        const after = structuredClone(before);
+        after.uptime_seconds += 1;
+        after.limits.shift();
+        after.upstreams.shift();
+        show(before);
+        show(after);
+        const cell = (table, at) => document.querySelector(table + ' tbody tr').cells[at].innerText;
+        return [cell('#limits', 3), cell('#upstreams', 2)];""") == ["0", "0"]
+
+
 def test_a_limit_that_delays_shows_how_many(pair, browser):
     """The column comes with the first."""
     proxy = pair(limits=[{"name": "slow", "rate": "4/s", "burst": 1, "action": "delay"}, LIMITS[0]])
@@ -96,7 +116,7 @@ def test_who_is_shut_out_is_shown_and_let_in_with_a_button(pair, browser):
     assert proxy.sluice.ask_admin("PUT", "/bans/192.0.2.0%2F24", '{"for": "90s"}')[0] == 200
     browser.open(url(proxy.sluice))
     wait_until(lambda: [row[:3] for row in cells(browser, "#bans")] ==
-               [["192.0.2.0/24", "there is", "an operator"], ["127.0.0.2", "per-ip is for", "its refusals"]], "both, the newest first")
+               [["192.0.2.0/24", "everything", "an operator"], ["127.0.0.2", "what per-ip limits", "its refusals"]], "both, the newest first")
     rows = cells(browser, "#bans")
     assert rows[0][4].endswith(" s") and rows[1][4].startswith("119 min") and rows[0][5] == "let in"
     wait_until(lambda: any("banned" in row[0] for row in cells(browser, "#clients")), "the client is marked")

@@ -26,13 +26,13 @@ function show(now) {
 
 function sample(now, per) {
   const r = pick => per(s => s.requests[pick]), window = now.window && now.window.latency_seconds.forwarded;
-  const shares = Object.fromEntries(now.limits.map((limit, i) => [limit.name, [limitRate(per, i, 'allowed'), refusedRate(per, i)]]));
+  const shares = Object.fromEntries(now.limits.map(({ name }) => [name, [limitRate(per, name, 'allowed'), refusedRate(per, name)]]));
   return { flow: [r('allowed'), r('limited'), r('denied') + r('banned'), r('undecided')],
     latency: window && window.p99 > 0 ? [window.p50, window.p90, window.p99] : null, limits: shares };
 }
 // Limits come and go with a reload; one that was not there a second ago began with nothing.
-const limitRate = (per, i, field) => per(s => (s.limits[i] || {})[field] || 0);
-const refusedRate = (per, i) => ['limited', 'shadow_limited', 'banned'].reduce((sum, field) => sum + limitRate(per, i, field), 0);
+const limitRate = (per, name, field) => per(s => (s.limits.find(limit => limit.name === name) || {})[field] || 0);
+const refusedRate = (per, name) => ['limited', 'shadow_limited', 'banned'].reduce((sum, field) => sum + limitRate(per, name, field), 0);
 
 function draw() {
   flow.draw(past.last(seconds, s => s.flow, mean), seconds);
@@ -67,21 +67,24 @@ function limits(now, per) {
     sparks.get(name).node.classList.add('spark');
   }
   const delayed = now.limits.some(limit => limit.delayed);  // who delays nothing has no column for it
-  table('limits', [['limit', 'l strong'], ['keeps', 'l soft wide'], ['', 'l'], ['allowed/s', ''], ['refused/s', ''], ['allowed', 'wide'], ['refused', ''], ...(delayed ? [['delayed', 'wide']] : []), ['clients', '']], now.limits.map((limit, i) => [
+  table('limits', [['limit', 'l strong'], ['keeps', 'l soft wide'], ['', 'l'], ['allowed/s', ''], ['refused/s', ''], ['allowed', 'wide'], ['refused', ''], ...(delayed ? [['delayed', 'wide']] : []), ['clients', '']], now.limits.map(limit => [
     { text: limit.name, tag: limit.mode === 'shadow' ? 'shadow' : '', title: rule(limit) },
     rule(limit) + ' · ' + limit.algorithm.replace('_', ' '),
     { node: sparks.get(limit.name).node },
-    speed(limitRate(per, i, 'allowed')), speed(refusedRate(per, i)),
+    speed(limitRate(per, limit.name, 'allowed')), speed(refusedRate(per, limit.name)),
     number(limit.allowed), number(limit.limited + limit.shadow_limited + limit.banned), ...(delayed ? [number(limit.delayed)] : []), number(limit.clients)]),
   'No limits: every request is let through.');
 }
 
 function upstreams(now, per) {
-  const server = (s, i, j, field) => ((s.upstreams[i] || { servers: [] }).servers[j] || {})[field] || 0;
-  table('upstreams', [['server', 'l key'], ['upstream', 'l soft wide'], ['requests/s', ''], ['failures', ''], ['in flight', ''], ['weight', 'wide'], ['open, idle', 'wide']], now.upstreams.flatMap((upstream, i) =>
+  const requests = (s, name, at, address) => {
+    const { servers } = s.upstreams.find(upstream => upstream.name === name) || { servers: [] };
+    return servers[at] && servers[at].address === address ? servers[at].requests : 0;
+  };
+  table('upstreams', [['server', 'l key'], ['upstream', 'l soft wide'], ['requests/s', ''], ['failures', ''], ['in flight', ''], ['weight', 'wide'], ['open, idle', 'wide']], now.upstreams.flatMap(upstream =>
     upstream.servers.map((s, j) => [
       { text: s.address, dot: s.healthy ? 'good' : 'bad', tag: s.healthy ? (s.backup ? 'backup' : '') : s.ejected_until ? 'ejected' : 'down', hot: !s.healthy, title: s.ejected_until ? `${s.address}, ejected until ${s.ejected_until}` : s.address },
-      upstream.name, speed(per(stats => server(stats, i, j, 'requests'))), number(s.failures), number(s.in_flight), number(s.weight),
+      upstream.name, speed(per(stats => requests(stats, upstream.name, j, s.address))), number(s.failures), number(s.in_flight), number(s.weight),
       `${count(s.connections_open)}, ${count(s.connections_idle)}`])), 'No upstreams: every route responds itself.');
   const failures = Object.entries(now.upstream_failures).map(([kind, n]) => [kind.replace('_', ' '), count(n)]);
   if (now.upstream_retries) failures.push(['tried again', count(now.upstream_retries)]);
@@ -136,8 +139,8 @@ async function bans() {
     if (!answer.ok) return;
     const { bans: list, total } = await answer.json();
     for (const key of doors.keys()) if (!list.some(ban => ban.key === key)) doors.delete(key);
-    table('bans', [['key', 'l key'], ['of all that', 'l soft'], ['by', 'l soft wide'], ['since', 'soft wide'], ['for another', ''], ['', '']], list.map(ban => [
-      { text: ban.key, title: ban.key, hot: true }, ban.limit ? ban.limit + ' is for' : 'there is', ban.by === 'operator' ? 'an operator' : 'its refusals',
+    table('bans', [['key', 'l key'], ['from', 'l soft'], ['by', 'l soft wide'], ['since', 'soft wide'], ['left', ''], ['', '']], list.map(ban => [
+      { text: ban.key, title: ban.key, hot: true }, ban.limit ? 'what ' + ban.limit + ' limits' : 'everything', ban.by === 'operator' ? 'an operator' : 'its refusals',
       age(ban.since_seconds), { text: age(ban.left_seconds), title: 'until ' + ban.banned_until }, { node: letIn(ban.key) }]),
     'Nobody is shut out.', total > list.length ? 'and ' + count(total - list.length) + ' more' : '');
     const b = last.bans;
