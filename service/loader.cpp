@@ -13,7 +13,9 @@ std::expected<std::shared_ptr<const proxy::Snapshot>, std::string> Loader::load(
     auto snapshot = std::make_shared<proxy::Snapshot>();
     snapshot->config = std::move(config);
     try {
-        snapshot->policy = std::make_unique<const policy::Policy>(snapshot->config, ledger_);
+        // Elsewhere: patterns are compiled, and perhaps the table of clients is walked.
+        snapshot->policy = runtime::blocking(
+            [&] { return std::make_unique<const policy::Policy>(snapshot->config, ledger_); });
     } catch (const std::length_error& error) {
         return std::unexpected(std::string(error.what()));
     }

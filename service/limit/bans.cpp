@@ -115,6 +115,12 @@ std::uint64_t Bans::hash(const BanKey& key) const {
     return siphash_1_3(secret_, key.key.high(), key.key.low(), std::uint64_t{key.prefix} << 8 | key.limit);
 }
 
+/// Refusals that are counted under a number of another limit before are nobody's.
+std::uint64_t Bans::strikes_hash(const BanKey& key) const {
+    const std::uint64_t use = uses_[key.limit].load(kRelaxed);
+    return siphash_1_3(secret_, key.key.high(), key.key.low(), use << 8 | key.limit);
+}
+
 Bans::Part& Bans::part_of(std::uint64_t hash) const {
     return parts_[hash & (kParts - 1)];
 }
@@ -146,7 +152,7 @@ Nanos Bans::until(const Address& address, Nanos now, unsigned bits) const {
 
 Bans::Strike Bans::strike(const ClientKey& key, LimitId limit, const BanRule& rule, Nanos now) {
     const BanKey banned = BanKey::under(limit, key);
-    if (!strikes_.add(hash(banned), rule.strikes, now)) return Strike::counted;
+    if (!strikes_.add(strikes_hash(banned), rule.strikes, now)) return Strike::counted;
     const Nanos until = now + rule.duration;
     return make({.key = banned, .since = now, .until = until}, now) ? Strike::banned : Strike::no_room;
 }
@@ -205,8 +211,22 @@ bool Bans::lift(const BanKey& key, Nanos now) {
 
 bool Bans::forget(const ClientKey& key, LimitId limit, Nanos now) {
     const BanKey banned = BanKey::under(limit, key);
-    strikes_.forget(hash(banned));
+    strikes_.forget(strikes_hash(banned));
     return lift(banned, now);
+}
+
+void Bans::forget(LimitId limit) {
+    uses_[limit].fetch_add(1, kRelaxed);
+    std::vector<BanKey> keys;
+    for (std::size_t i = 0; i < kParts && by_limit_[limit].load(kRelaxed) != 0; ++i) {
+        Part& part = parts_[i];
+        const std::scoped_lock hold(part.lock);
+        keys.clear();
+        for (const Ban& ban : part.places())
+            if (ban.until != 0 && ban.key.limit == limit) keys.push_back(ban.key);
+        for (const BanKey& key : keys) remove(part, part.find(hash(key), key));
+        lifted_.fetch_add(keys.size(), kRelaxed);
+    }
 }
 
 // Collected under the lock and told without it.

@@ -56,7 +56,7 @@ struct BanRule {
 struct BanStats {
     std::uint64_t active = 0;  // or over, and not removed yet
     std::uint64_t made = 0;
-    std::uint64_t lifted = 0;  // by an operator
+    std::uint64_t lifted = 0;  // by an operator, or forgotten with their limit
     std::uint64_t expired = 0;
     std::uint64_t no_room = 0;  // not made, for there were `max`
     std::uint64_t bytes = 0;
@@ -90,6 +90,9 @@ class Bans {
     bool lift(const BanKey& key, Nanos now);
     /// As if the key had never been refused under that limit. True: that lifted a ban.
     bool forget(const ClientKey& key, LimitId limit, Nanos now);
+    /// As if nobody had ever been refused under that limit: its number shall be another's. REQUIRES: nobody
+    /// uses the limit meanwhile.
+    void forget(LimitId limit);
 
     /// Removes what is over in one part of the table, and tells it.
     static constexpr std::size_t kParts = 256;
@@ -106,6 +109,7 @@ class Bans {
     class Part;
 
     std::uint64_t hash(const BanKey& key) const;
+    std::uint64_t strikes_hash(const BanKey& key) const;
     Part& part_of(std::uint64_t hash) const;
     bool make(const Ban& ban, Nanos now);
     Ban remove(Part& part, Ban* ban);
@@ -120,6 +124,7 @@ class Bans {
     std::atomic<std::uint64_t> made_{0}, lifted_{0}, expired_{0}, no_room_{0}, bytes_;
     std::array<std::atomic<std::uint32_t>, 256> by_limit_{};
     std::array<std::atomic<std::uint32_t>, 129> by_prefix_{};
+    std::array<std::atomic<std::uint32_t>, 256> uses_{};  // of a limit's number: which limit it is by now
     Strikes strikes_;
 };
 

@@ -101,6 +101,9 @@ class ClientTable {
     /// Forgets the client under that limit; its next request starts with a full bucket. False: it was not
     /// known.
     bool erase(const ClientKey& key, LimitId limit);
+    /// Forgets everybody under that limit, bans and what is owed together included, so that its number can be
+    /// another's. REQUIRES: nobody uses the limit meanwhile. Some 40 ns for each entry of the table.
+    void forget(LimitId limit);
 
     /// One slice of a sweep: looks at some `entries` places and removes clients not seen for `idle` that owe
     /// nothing. Returns where to go on, or nullopt after the last place. No lock is held longer than for 32

@@ -1,6 +1,7 @@
 #include "service/limit/shared_buckets.h"
 
 #include <memory>
+#include <mutex>
 
 namespace sluice::limit {
 
@@ -41,6 +42,19 @@ const SharedBucket* SharedBuckets::find(const ClientKey& block, std::uint8_t lim
     if (!directory) return nullptr;
     const Page* page = (*directory)[at >> 8].load(std::memory_order_acquire);
     return page ? &(*page)[at & 0xff] : nullptr;
+}
+
+void SharedBuckets::forget(std::uint8_t limit) {
+    Directory* directory = limits_[limit].load(std::memory_order_acquire);
+    if (!directory) return;
+    for (auto& slot : *directory) {
+        Page* page = slot.load(std::memory_order_acquire);
+        if (!page) continue;
+        for (SharedBucket& bucket : *page) {
+            const std::scoped_lock hold(bucket.lock);
+            bucket.state = {};
+        }
+    }
 }
 
 }  // namespace sluice::limit

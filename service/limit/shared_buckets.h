@@ -37,6 +37,9 @@ class SharedBuckets {
     /// nullptr: nobody was charged there yet.
     const SharedBucket* find(const ClientKey& block, std::uint8_t limit, std::uint64_t hash) const;
 
+    /// As if nobody had been charged under that limit. The pages stay.
+    void forget(std::uint8_t limit);
+
     std::uint64_t bytes() const { return bytes_.load(std::memory_order_relaxed); }
 
   private:

@@ -2,8 +2,8 @@
 
 #include <algorithm>
 #include <charconv>
-#include <random>
 #include <stdexcept>
+#include <utility>
 
 #include "runtime/check.h"
 #include "service/policy/structured_list.h"
@@ -11,13 +11,6 @@
 namespace sluice::policy {
 
 namespace {
-
-/// What must stay the same for a limit's counts to go on.
-std::string identity(const config::Limit& limit) {
-    std::string text = limit.name + '\n' + std::to_string(static_cast<int>(limit.algorithm));
-    for (const auto& part : limit.key) text += '\n' + std::to_string(static_cast<int>(part.kind)) + part.name;
-    return text;
-}
 
 std::optional<limit::BanRule> ban_of(const config::Limit& limit) {
     if (limit.ban.after == 0 || limit.mode == config::Mode::shadow) return std::nullopt;
@@ -65,29 +58,14 @@ std::size_t upstream_index(const config::Config& config, const config::Route& ro
 
 }  // namespace
 
-limit::DigestSecret Ledger::random_secret() {
-    std::random_device device;
-    const auto word = [&] { return std::uint64_t{device()} << 32 | device(); };
-    return {word(), word()};
-}
-
-Ledger::Account Ledger::account(const config::Limit& limit) {
-    const std::string key = identity(limit);
-    if (const auto known = accounts_.find(key); known != accounts_.end()) return known->second;
-    if (accounts_.size() >= limit::kLimitsMax)
-        throw std::length_error("more than 250 limits over all reloads; restart to start anew");
-    Account account{static_cast<limit::LimitId>(accounts_.size()),
-                    std::make_shared<telemetry::LimitCounters>(workers_)};
-    return accounts_.emplace(key, account).first->second;
-}
-
-Limit::Limit(const config::Limit& limit, const config::Client& client, Ledger& ledger)
+Limit::Limit(const config::Limit& limit, const config::Client& client, const limit::DigestSecret& secret,
+             Ledger::Account its_account)
     : settings(limit),
       match(limit.match),
-      key(limit, client, ledger.secret()),
+      key(limit, client, secret),
       rule(rule_of(limit)),
       ban(ban_of(limit)),
-      account(ledger.account(limit)),
+      account(std::move(its_account)),
       quoted_name(quoted(limit.name)),
       policy_item(policy::policy_item(quoted_name, rule)),
       shadow(limit.mode == config::Mode::shadow),
@@ -117,7 +95,9 @@ Policy::Policy(const config::Config& config, Ledger& ledger)
     for (const auto& route : config.routes)
         routes_.push_back({Matcher(route.match), upstream_index(config, route), &route});
     limits_.reserve(config.limits.size());
-    for (const auto& limit : config.limits) limits_.emplace_back(limit, config.client, ledger);
+    std::vector<Ledger::Account> accounts = ledger.accounts(config.limits);
+    for (std::size_t i = 0; i < config.limits.size(); ++i)
+        limits_.emplace_back(config.limits[i], config.client, ledger.secret(), std::move(accounts[i]));
 }
 
 std::size_t Policy::route(const Request& request) const {

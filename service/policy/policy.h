@@ -5,8 +5,6 @@
 // stays.
 
 #include <cstdint>
-#include <map>
-#include <memory>
 #include <optional>
 #include <string>
 #include <vector>
@@ -15,41 +13,17 @@
 #include "service/limit/client_table.h"
 #include "service/policy/identify.h"
 #include "service/policy/key.h"
+#include "service/policy/ledger.h"
 #include "service/policy/matcher.h"
-#include "service/telemetry/counters.h"
 
 namespace sluice::policy {
 
 /// More limits than this on one configuration are refused: one request is charged under at most so many.
 inline constexpr std::size_t kLimitsMax = limit::ClientTable::kChargesMax;
 
-/// What outlives a reload: the table of clients, and for each limit that keeps its name, key and algorithm,
-/// its id in the table and its counters. Used by the loader only, one load at a time, but for `table`.
-class Ledger {
-  public:
-    Ledger(std::uint64_t clients_max, unsigned workers) : table(clients_max), workers_(workers) {}
-
-    struct Account {
-        limit::LimitId id;
-        std::shared_ptr<telemetry::LimitCounters> counters;
-    };
-    /// The account of a limit, opened when it is new. Throws std::length_error when 250 have been.
-    Account account(const config::Limit& limit);
-
-    const limit::DigestSecret& secret() const { return secret_; }
-
-    limit::ClientTable table;
-
-  private:
-    const unsigned workers_;
-    const limit::DigestSecret secret_ = random_secret();
-    std::map<std::string, Account> accounts_;
-
-    static limit::DigestSecret random_secret();
-};
-
 struct Limit {
-    Limit(const config::Limit& settings, const config::Client& client, Ledger& ledger);
+    Limit(const config::Limit& settings, const config::Client& client, const limit::DigestSecret& secret,
+          Ledger::Account account);
 
     /// What a request costs under this limit: 0 is free.
     std::uint64_t cost(const http::RequestHead& head) const;
@@ -77,7 +51,8 @@ struct Route {
 
 class Policy {
   public:
-    /// `config` must outlive it: both live in one snapshot.
+    /// `config` must outlive it: both live in one snapshot. Throws std::length_error when there is no number
+    /// for one of its limits (Ledger::accounts).
     Policy(const config::Config& config, Ledger& ledger);
 
     /// The index of the first route that matches; kNoRoute: 404.

@@ -20,19 +20,17 @@ class KeptSlots {
     KeptSlots(KeptSlots&& other) noexcept = default;
     ~KeptSlots() {
         for (const Kept& each : kept_) {
-            table_->release(each.key, each.limit, each.slot);
-            room_->freed(each.key, each.limit);
+            table_->release(each.key, each.account.id, each.slot);
+            room_->freed(each.key, each.account.id);
         }
     }
 
-    void add(const Applied& applied) {
-        kept_.push_back({applied.key, applied.limit->account.id, applied.slot});
-    }
+    void add(const Applied& applied) { kept_.push_back({applied.key, applied.limit->account, applied.slot}); }
 
   private:
     struct Kept {
         limit::ClientKey key;
-        limit::LimitId limit;
+        Ledger::Account account;  // so that no other limit gets its number meanwhile
         limit::Slot slot;
     };
 

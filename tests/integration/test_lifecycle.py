@@ -240,6 +240,19 @@ def test_a_reload_keeps_the_counters_of_a_limit_that_stays(pair):
     assert client.get().status == 200
 
 
+def test_limits_that_are_new_with_each_of_many_reloads_are_all_taken(pair):
+    stays = {"name": "stays", "rate": "1/h", "burst": 2, "match": {"path": "/stays"}}
+    proxy = pair(limits=[stays])
+    client, idle = proxy.client(), proxy.client(source="127.0.0.5")
+    assert client.get("/stays").status == idle.get("/stays").status == 200
+    for turn in range(20):
+        new = [{"name": f"new-{turn}-{n}", "rate": "1/h", "burst": 1, "match": {"path": "/"}} for n in range(20)]
+        proxy.sluice.reload({"upstream": proxy.upstream.address, "limits": [*new, stays]})
+        assert [client.get().status for _ in range(2)] == [200, 429], f"what was counted before, at the {turn}th"
+    assert [client.get("/stays").status for _ in range(2)] == [200, 429]
+    assert idle.get("/stays").status == 200
+
+
 INVALID = {
     "syntax": "{ \"listen\": ", "empty": "", "unknown key": json.dumps({"upstream": "127.0.0.1:1", "upstraem": 1}),
     "wrong type": json.dumps({"upstream": 7}), "rate": json.dumps({"upstream": "127.0.0.1:1", "limits": [{"rate": "10"}]}),

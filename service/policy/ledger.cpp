@@ -1,0 +1,64 @@
+#include "service/policy/ledger.h"
+
+#include <atomic>
+#include <random>
+#include <stdexcept>
+#include <utility>
+
+namespace sluice::policy {
+
+namespace {
+
+/// What must stay the same for a limit's counts to go on.
+std::string identity(const config::Limit& limit) {
+    std::string text = limit.name + '\n' + std::to_string(static_cast<int>(limit.algorithm));
+    for (const auto& part : limit.key) text += '\n' + std::to_string(static_cast<int>(part.kind)) + part.name;
+    return text;
+}
+
+}  // namespace
+
+limit::DigestSecret Ledger::random_secret() {
+    std::random_device device;
+    const auto word = [&] { return std::uint64_t{device()} << 32 | device(); };
+    return {word(), word()};
+}
+
+// Those that are known first, and held from then on: no new limit takes the number of one that returns.
+std::vector<Ledger::Account> Ledger::accounts(std::span<const config::Limit> limits) {
+    ++loads_;
+    std::vector<Account> accounts(limits.size());
+    for (std::size_t i = 0; i < limits.size(); ++i) {
+        const auto known = kept_.find(identity(limits[i]));
+        if (known == kept_.end()) continue;
+        known->second.load = loads_;
+        accounts[i] = known->second.account;
+    }
+    for (std::size_t i = 0; i < limits.size(); ++i) {
+        if (accounts[i].counters) continue;
+        auto counters = std::make_shared<telemetry::LimitCounters>(workers_);
+        accounts[i] = {free_number(), std::move(counters)};
+        kept_.insert_or_assign(identity(limits[i]), Kept{accounts[i], loads_});
+    }
+    return accounts;
+}
+
+limit::LimitId Ledger::free_number() {
+    if (kept_.size() < limit::kLimitsMax) return static_cast<limit::LimitId>(kept_.size());
+    auto oldest = kept_.end();
+    for (auto at = kept_.begin(); at != kept_.end(); ++at) {
+        if (at->second.account.counters.use_count() > 1) continue;
+        if (oldest == kept_.end() || at->second.load < oldest->second.load) oldest = at;
+    }
+    if (oldest == kept_.end())
+        throw std::length_error(
+            "all 250 numbers of limits are in use, by earlier configurations whose requests or idle "
+            "connections have not ended yet; a reload is possible again when some have");
+    std::atomic_thread_fence(std::memory_order_acquire);  // pairs with the count that others took down to one
+    const limit::LimitId number = oldest->second.account.id;
+    table.forget(number);
+    kept_.erase(oldest);
+    return number;
+}
+
+}  // namespace sluice::policy
