@@ -193,7 +193,7 @@ std::expected<admin::Explanation, std::string> explain(const proxy::Context& con
     admin::Explanation told{.client = std::string(proxy::AddressText(posed.client).view()),
                             .verdict = "none"};
     const policy::Verdict verdict =
-        policy::explain(policy, context.clients, request, route, nanos(runtime::now()));
+        policy::explain(policy, context.clients, request, route, nanos(runtime::now()), &context.waiting);
     const bool routed = route != policy::Policy::kNoRoute;
     if (routed) {
         told.route = route;

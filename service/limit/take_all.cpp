@@ -50,10 +50,10 @@ constexpr State kPinned{.tat = kNever, .fraction = 0};
 
 }  // namespace
 
-// 1. Take the locks of all shards that the clients are in. 2. Find or make their entries; for those that find
-// no room, take the locks of the shared buckets. 3. Ask one after the other, on copies. 4. Write down all
-// copies, or none. The shared buckets' locks come behind the shards', here as in take(), so that two requests
-// never wait for each other.
+// 1. Take the locks of all shards that the clients are in. 2. Find their entries. 3. Make those that are
+// missing, none in the place of another of them; for who finds no room, take the locks of the shared
+// buckets. 4. Ask one after the other, on copies. 5. Write down all copies, or none. The shared buckets'
+// locks come behind the shards', here as in take(), so that two requests never wait for each other.
 void ClientTable::take_all(std::span<Charge> charges, Nanos now) {
     SLUICE_CHECK(charges.size() <= kChargesMax, "a request is charged under so many limits at most");
     ShortList<Account, kChargesMax> accounts;
@@ -66,15 +66,27 @@ void ClientTable::take_all(std::span<Charge> charges, Nanos now) {
     }
     shards.lock_all();
 
+    const auto pin = [&](Account& account, const Charge& charge, ClientEntry& entry) {
+        account.entry = &entry;
+        account.before = entry.state();
+        if (charge.rule->in_flight()) account.elsewhere = elsewhere(account.before, charge.key, charge.limit);
+        entry.set(kPinned);
+    };
+    bool missing = false;
     for (std::size_t i = 0; i < charges.size(); ++i) {
+        ClientEntry* known = accounts[i].shard->find(accounts[i].hash, charges[i].key, charges[i].limit);
+        if (known)
+            pin(accounts[i], charges[i], *known);
+        else
+            missing = true;
+    }
+    for (std::size_t i = 0; missing && i < charges.size(); ++i) {
         const Charge& charge = charges[i];
         Account& account = accounts[i];
+        if (account.entry) continue;
         if (ClientEntry* entry =
                 claim(*account.shard, account.hash, charge.key, charge.limit, *charge.rule, now)) {
-            account.before = entry->state();
-            if (charge.rule->in_flight())
-                account.elsewhere = elsewhere(account.before, charge.key, charge.limit);
-            entry->set(kPinned);
+            pin(account, charge, *entry);
         } else {
             shared_.fetch_add(1, std::memory_order_relaxed);
             account.common = &shared_bucket(charge.key, charge.limit);
@@ -87,9 +99,8 @@ void ClientTable::take_all(std::span<Charge> charges, Nanos now) {
     for (std::size_t i = 0; i < charges.size(); ++i) {
         Charge& charge = charges[i];
         Account& account = accounts[i];
-        // Looked up anew: making one entry may have moved another.
-        account.entry =
-            account.common ? nullptr : account.shard->find(account.hash, charge.key, charge.limit);
+        if (missing && !account.common)  // making one entry may have moved another
+            account.entry = account.shard->find(account.hash, charge.key, charge.limit);
         if (account.common) account.before = account.common->state;
         account.after = account.before;
         charge.asked = !refused;

@@ -33,6 +33,15 @@ bool WaitingRoom::anyone(const ClientKey& key, LimitId limit) const {
     return shard.lines.contains(one);
 }
 
+std::optional<std::uint64_t> WaitingRoom::ahead(const ClientKey& key, LimitId limit) const {
+    const Whose one = whose(key, limit);
+    const Shard& shard = shard_of(one);
+    if (shard.waiting.load(std::memory_order_acquire) == 0) return std::nullopt;
+    const std::scoped_lock hold(shard.lock);
+    const auto line = shard.lines.find(one);
+    return line == shard.lines.end() ? std::nullopt : std::optional(line->second.cost);
+}
+
 void WaitingRoom::freed(const ClientKey& key, LimitId limit) {
     const Whose one = whose(key, limit);
     Shard& shard = shard_of(one);

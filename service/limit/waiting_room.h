@@ -12,6 +12,7 @@
 #include <atomic>
 #include <cstdint>
 #include <mutex>
+#include <optional>
 #include <unordered_map>
 
 #include "runtime/semaphore.h"
@@ -31,6 +32,8 @@ class WaitingRoom {
     /// Whether anybody waits there: who comes now stands behind. Costs a load while nobody waits anywhere
     /// near.
     bool anyone(const ClientKey& key, LimitId limit) const;
+    /// What all who wait there cost together: what stands before who comes now. nullopt: nobody waits.
+    std::optional<std::uint64_t> ahead(const ClientKey& key, LimitId limit) const;
     /// Something has come free other than by time: the first of the line looks again.
     void freed(const ClientKey& key, LimitId limit);
 

@@ -92,6 +92,12 @@ void ask(limit::ClientTable& table, std::span<Applied> applied, limit::Nanos now
     }
 }
 
+/// Whatever the table says: others come first.
+void stand_behind(Applied& applied) {
+    if (applied.answer.admitted) applied.answer.remaining += applied.cost;  // is not spent
+    applied.answer.admitted = false;
+}
+
 /// Whether others wait under one of the limits already; then that refuses, and no other is asked.
 bool stands_behind_others(limit::ClientTable& table, const limit::WaitingRoom& room,
                           std::span<Applied> applied, limit::Nanos now) {
@@ -99,7 +105,7 @@ bool stands_behind_others(limit::ClientTable& table, const limit::WaitingRoom& r
         const limit::LimitId id = each.limit->account.id;
         if (!each.limit->delays || !room.anyone(each.key, id)) continue;
         each.answer = table.peek(each.key, id, each.limit->rule, each.cost, now);
-        each.answer.admitted = false;
+        stand_behind(each);
         each.asked = true;
         return true;
     }
@@ -183,14 +189,25 @@ void refuse(limit::ClientTable& table, Verdict& verdict, limit::Nanos retry_afte
 }
 
 Verdict explain(const Policy& policy, const limit::ClientTable& table, const Request& request,
-                std::size_t route, limit::Nanos now) {
+                std::size_t route, limit::Nanos now, const limit::WaitingRoom* room) {
     Verdict verdict;
     gather(policy, table.bans(), request, route, now, verdict, [&](const Applied& applied) {
         Applied& asked = verdict.applied_.add(applied);
         asked.asked = true;
         asked.answer = table.peek(asked.key, asked.limit->account.id, asked.limit->rule, asked.cost, now);
     });
-    if (verdict.kind != Verdict::Kind::banned) conclude(verdict);
+    if (verdict.kind == Verdict::Kind::banned) return verdict;
+    conclude(verdict);
+    for (Applied& each : verdict.applied_) {
+        const limit::LimitId id = each.limit->account.id;
+        const auto ahead = room && each.limit->delays ? room->ahead(each.key, id) : std::nullopt;
+        if (!ahead) continue;
+        stand_behind(each);
+        each.answer.retry_after = table.until(each.key, id, each.limit->rule, *ahead, each.cost, now);
+        verdict.kind = Verdict::Kind::delayed;
+        verdict.refused_by = &each;
+        break;
+    }
     return verdict;
 }
 

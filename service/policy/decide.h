@@ -65,7 +65,7 @@ class Verdict {
     friend void ask_again(limit::ClientTable&, Verdict&, limit::Nanos);
     friend void refuse(limit::ClientTable&, Verdict&, limit::Nanos, limit::Nanos);
     friend Verdict explain(const Policy&, const limit::ClientTable&, const Request&, std::size_t,
-                           limit::Nanos);
+                           limit::Nanos, const limit::WaitingRoom*);
 
     limit::ShortList<Applied, kLimitsMax> applied_;
 };
@@ -84,8 +84,8 @@ void ask_again(limit::ClientTable& table, Verdict& verdict, limit::Nanos now);
 void refuse(limit::ClientTable& table, Verdict& verdict, limit::Nanos retry_after, limit::Nanos now);
 
 /// What decide() would say now, and what all limits would, the later ones too; spends, counts and remembers
-/// nothing.
+/// nothing. Of a limit where others wait in `room`, retry_after is when all of them had their turn.
 Verdict explain(const Policy& policy, const limit::ClientTable& table, const Request& request,
-                std::size_t route, limit::Nanos now);
+                std::size_t route, limit::Nanos now, const limit::WaitingRoom* room = nullptr);
 
 }  // namespace sluice::policy

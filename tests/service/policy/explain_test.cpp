@@ -4,6 +4,11 @@
 #include <deque>
 #include <random>
 
+#include "runtime/this_task.h"
+#include "runtime/wait_group.h"
+#include "service/policy/slots.h"
+#include "service/policy/turn.h"
+#include "tests/runtime/on_workers.h"
 #include "tests/service/policy/house.h"
 
 namespace sluice::policy {
@@ -87,7 +92,7 @@ std::pair<int, int> play(std::uint32_t seed) {
     for (unsigned i = 1 + dice(5); i > 0; --i) config.limits.push_back(random_limit(dice, i));
     if (dice.one_in(3)) config.deny = {{address("203.0.113.0"), 96 + 24}};
     if (dice.one_in(3)) config.allow = {{address("198.51.100.0"), 96 + 24}};
-    Ledger ledger(1000, 1);  // in a full table, one limit may take the place that another was told of
+    Ledger ledger(dice.one_in(2) ? 1000 : 1 + dice(12), 1);  // half of them with a table that is full
     const Policy policy(config, ledger);
 
     const std::string_view clients[] = {"192.0.2.1", "192.0.2.2", "2001:db8::1", "203.0.113.7",
@@ -132,6 +137,68 @@ TEST(Explain, AgreesWithTheNextDecisionUnderRandomLimits) {
     }
     EXPECT_GT(admitted, 50'000);
     EXPECT_GT(refused, 50'000);
+}
+
+// Where limits hold requests: who would be held is held, and who would be refused at once is, however many
+// wait already.
+class ExplainTest : public runtime::InVirtualTime {};
+
+TEST_F(ExplainTest, KnowsWhoWaitsInLine) {
+    int held = 0, refused = 0, admitted = 0;
+    for (std::uint32_t seed = 1; seed <= 100; ++seed)
+        run([&] {
+            Dice dice(seed);
+            config::Config config;
+            for (unsigned i = 1 + dice(3); i > 0; --i) {
+                config.limits.push_back(random_limit(dice, i));
+                config.limits.back().ban = {};
+                if (dice.one_in(3)) continue;
+                config.limits.back().action = config::Action::delay;
+                config.limits.back().max_delay = (1 + dice(20)) * 1s;
+            }
+            Ledger ledger(dice.one_in(2) ? 1000 : 1 + dice(12), 1);
+            const Policy policy(config, ledger);
+            limit::WaitingRoom room;
+            runtime::WaitGroup all;
+            bool over = false;
+            for (int i = 0; i < 100; ++i) {
+                const std::string client = "192.0.2." + std::to_string(dice(3));
+                const std::string line = dice.one_in(2) ? "POST / HTTP/1.1" : "GET / HTTP/1.1";
+                const auto fields = random_fields(dice);
+                const auto flies = dice(4000) * 1ms;
+                all.add();
+                runtime::go([&, client, line, fields, flies] {
+                    const Head head(line, fields);
+                    const Request request{head.head, "", address(client)};
+                    const limit::Nanos now = runtime::now().time_since_epoch().count();
+                    const Verdict told = explain(policy, ledger.table, request, 0, now, &room);
+                    Verdict verdict = decide(policy, ledger.table, request, 0, now, &room);
+                    const Slots slots(ledger.table, room, verdict);
+                    EXPECT_EQ(told.kind, verdict.kind) << seed << ' ' << i;
+                    EXPECT_EQ(told.refused_by ? told.refused_by->limit : nullptr,
+                              verdict.refused_by ? verdict.refused_by->limit : nullptr);
+                    bool waited = false;
+                    if (verdict.kind == Verdict::Kind::delayed) {
+                        const bool in_time = told.refused_by->answer.retry_after <=
+                                             told.refused_by->limit->settings.max_delay.count();
+                        const auto ended = [&] {
+                            return over ? std::optional(Turn::draining) : std::nullopt;
+                        };
+                        await_turn(ledger.table, room, verdict, ended, waited);
+                        EXPECT_EQ(waited, in_time) << seed << ' ' << i;
+                    }
+                    (waited ? held : verdict.kind == Verdict::Kind::admitted ? admitted : refused) += 1;
+                    if (verdict.kind == Verdict::Kind::admitted) runtime::this_task::sleep_for(flies);
+                    all.done();
+                });
+                runtime::this_task::sleep_for(dice(1500) * 1ms);
+            }
+            over = true;
+            all.wait();
+        });
+    EXPECT_GT(held, 1000);
+    EXPECT_GT(refused, 1000);
+    EXPECT_GT(admitted, 1000);
 }
 
 }  // namespace
