@@ -2,6 +2,8 @@
 
 #include <algorithm>
 
+#include "runtime/this_task.h"
+
 namespace sluice::policy {
 
 namespace {
@@ -49,6 +51,7 @@ class Waiting {
             held = true;
             place_.wait(std::min(time(turn), time(now) + kHeldWatch));
             now = nanos(runtime::now());
+            if (runtime::this_task::cancelled()) return Turn::gone;  // it would park no more
             if (const auto end = ended()) return *end;
         }
     }

@@ -16,7 +16,7 @@ namespace sluice::policy {
 
 enum class Turn : unsigned char {
     decided,   // the verdict is: admitted, or limited
-    gone,      // the client has hung up, or the connection was cancelled
+    gone,      // the client has hung up, or the task was cancelled
     draining,  // nobody is held while the service ends
 };
 
