@@ -33,6 +33,8 @@ constexpr std::array<std::pair<std::string_view, std::string_view>, 22> kAliases
      {"millisecond", "ms"}, {"milliseconds", "ms"}, {"usec", "us"}, {"µs", "us"},
      {"nsec", "ns"},        {"nanoseconds", "ns"}}};
 
+__extension__ using Wide = unsigned __int128;
+
 bool is_digit(char c) {
     return c >= '0' && c <= '9';
 }
@@ -74,15 +76,20 @@ std::int64_t whole(std::string_view digits, std::int64_t unit) {
     return value * unit;
 }
 
-// 0.digits × unit, or -1 when that is no whole number of nanoseconds.
+// 0.digits × unit, or -1 when that is no whole number of nanoseconds. Then it has more than 16 digits before
+// its zeros, or what is left over below: a unit is 2^16 × 5^11 × 27 at most, and the digits hold twos or
+// fives, not both.
 std::int64_t decimals(std::string_view digits, std::int64_t unit) {
-    std::int64_t value = 0;
+    constexpr std::size_t kMost = 16;
+    digits = digits.substr(0, digits.find_last_not_of('0') + 1);
+    if (digits.size() > kMost) return -1;
+    Wide value = 0, over = 1;
     for (const char c : digits) {
-        if (unit % 10 != 0) return -1;
-        unit /= 10;
-        value += (c - '0') * unit;
+        value = value * 10 + static_cast<unsigned>(c - '0');
+        over *= 10;
     }
-    return value;
+    value *= static_cast<std::uint64_t>(unit);
+    return value % over == 0 ? static_cast<std::int64_t>(value / over) : -1;
 }
 
 // Zero or below: not a duration.

@@ -20,7 +20,7 @@ std::optional<std::uint64_t> count_of(std::string_view digits) {
 
 std::optional<Duration> period_of(std::string_view unit) {
     if (unit.empty()) return std::nullopt;
-    const bool bare = unit[0] < '0' || unit[0] > '9';
+    const bool bare = unit.find_first_of("0123456789.") == std::string_view::npos;
     const auto period = parse_duration(bare ? "1" + std::string(unit) : std::string(unit));
     if (!period || *period > kLongestPeriod) return std::nullopt;
     return *period;

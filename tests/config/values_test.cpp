@@ -18,13 +18,21 @@ std::string complaint(const Parsed& parsed) {
 }
 
 TEST(Duration, ReadsNumbersWithUnits) {
-    const std::pair<const char*, Duration> rows[] = {
-        {"250ms", 250ms},    {"1.5s", 1500ms},
-        {"3m", 3min},        {"1h30m", 90min},
-        {"2d", 48h},         {"1us", 1us},
-        {"1ns", 1ns},        {"1d2h3m4s5ms6us7ns", 26h + 3min + 4s + 5ms + 6us + 7ns},
-        {"0.5m", 30s},       {"1.000000001s", 1s + 1ns},
-        {"3650d", kLongest}, {"0h1s", 1s}};
+    const std::pair<const char*, Duration> rows[] = {{"250ms", 250ms},
+                                                     {"1.5s", 1500ms},
+                                                     {"3m", 3min},
+                                                     {"1h30m", 90min},
+                                                     {"2d", 48h},
+                                                     {"1us", 1us},
+                                                     {"1ns", 1ns},
+                                                     {"1d2h3m4s5ms6us7ns", 26h + 3min + 4s + 5ms + 6us + 7ns},
+                                                     {"0.5m", 30s},
+                                                     {"1.000000001s", 1s + 1ns},
+                                                     {"3650d", kLongest},
+                                                     {"0h1s", 1s},
+                                                     {"1.50000000000000000000s", 1500ms},
+                                                     {"0.00000000005m", 3ns},
+                                                     {"0.0000152587890625d", 1318359375ns}};
     for (const auto& [text, duration] : rows) EXPECT_EQ(parse_duration(text), duration) << text;
 }
 
@@ -42,6 +50,8 @@ TEST(Duration, RefusesWhatIsNone) {
                              ".5s",
                              "1.5ns",
                              "1.0000000001s",
+                             "0.0000000000000000001d",
+                             "0.00000000001m",
                              "1m1h",
                              "1s1s",
                              "3651d",
@@ -119,8 +129,9 @@ TEST(Rate, ReadsCountAndPeriod) {
 }
 
 TEST(Rate, RefusesWhatIsNone) {
-    for (const char* text : {"", "10", "/s", "10/", "0/s", "-1/s", "1.5/s", "10/0s", "10 / s", "10/x",
-                             "1/366d", "1000000001/s", "2/ns", "10/s/s", "99999999999999999999/s"})
+    for (const char* text :
+         {"", "10", "/s", "10/", "0/s", "-1/s", "1.5/s", "10/0s", "10 / s", "10/x", "1/366d", "1000000001/s",
+          "2/ns", "10/s/s", "99999999999999999999/s", "10/.5s", "10/m30s"})
         EXPECT_FALSE(parse_rate(text)) << text;
 }
 
