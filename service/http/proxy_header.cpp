@@ -23,6 +23,13 @@ Result malformed(std::string_view why) {
     return std::unexpected(why);
 }
 
+/// Nobody connects from `::`; here it would stand for somebody without an address.
+Result known(const ProxyHeader& header) {
+    if (header.source == Source::address && header.address == ProxyHeader{}.address)
+        return malformed("the PROXY header gives `::` for whom it is about");
+    return header;
+}
+
 bool begins(std::string_view bytes, std::string_view with) {
     const std::size_t n = std::min(bytes.size(), with.size());
     return bytes.substr(0, n) == with.substr(0, n);
@@ -72,7 +79,7 @@ Result read_line(std::string_view line, std::size_t size) {
         return malformed("the PROXY line holds a malformed address");
     if (!is_port(parts[3]) || !is_port(parts[4])) return malformed("the PROXY line holds a malformed port");
     header.source = Source::address;
-    return header;
+    return known(header);
 }
 
 Result read_version_1(std::string_view bytes) {
@@ -123,7 +130,7 @@ Result read_version_2(std::string_view bytes) {
         case 3: header.source = Source::unix_socket; break;
         default: break;
     }
-    return header;
+    return known(header);
 }
 
 }  // namespace

@@ -31,9 +31,8 @@ bool parse_single(const http::Fields& fields, std::string_view name, Address& ad
     return found && parse_forwarded_address(found->value, address);
 }
 
-}  // namespace
-
-bool parse_forwarded_address(std::string_view element, Address& address) {
+/// An address with or without brackets and port.
+bool parse_node(std::string_view element, Address& address) {
     if (element.starts_with('[')) {
         const std::size_t end = std::min(element.find(']'), element.size());
         const std::string_view inside = element.substr(1, end - 1);
@@ -44,6 +43,12 @@ bool parse_forwarded_address(std::string_view element, Address& address) {
     if (element.substr(colon).find(':', 1) != std::string_view::npos)
         return limit::parse_address(element, address);
     return is_port(element.substr(colon)) && limit::parse_address(element.substr(0, colon), address);
+}
+
+}  // namespace
+
+bool parse_forwarded_address(std::string_view element, Address& address) {
+    return parse_node(element, address) && address != kNoAddress;
 }
 
 Address address_of(const runtime::Endpoint& peer) {

@@ -200,7 +200,9 @@ void check_header(const Lines& lines, const Address& peer) {
     const Address client = client_of(kByHeader, peer, fields_of("X-Real-IP", lines));
     require(client == peer || (lines.size() == 1 && may_be(trimmed(lines[0]), client)));
     Address plain;
-    if (lines.size() == 1 && limit::parse_address(trimmed(lines[0]), plain)) require(client == plain);
+    if (lines.size() == 1 && limit::parse_address(trimmed(lines[0]), plain))
+        require(client == (plain == policy::kNoAddress ? peer : plain));
+    require(client != policy::kNoAddress);
 }
 
 }  // namespace

@@ -80,6 +80,7 @@ TEST(ProxyHeaderV1, AnythingElseIsMalformed) {
                                      "PROXY TCP6 1.1.1.1 2.2.2.2 1 2\r\n",
                                      "PROXY TCP6 ::1 1.1.1.1 1 2\r\n",
                                      "PROXY TCP6 ::1%lo ::1 1 2\r\n",
+                                     "PROXY TCP6 :: ::1 1 2\r\n",  // would be nobody's
                                      "PROXY TCP6 [::1] ::1 1 2\r\n",
                                      "PROXY TCP4 1.1.1.1 2.2.2.2 01 2\r\n",
                                      "PROXY TCP4 1.1.1.1 2.2.2.2 1 65536\r\n",
@@ -138,7 +139,7 @@ TEST(ProxyHeaderV2, AnythingElseIsMalformed) {
          {v2(0x11, 0x11, kIpv4), v2(0x31, 0x11, kIpv4), v2(0x01, 0x11, kIpv4), v2(0x22, 0x11, kIpv4),
           v2(0x2f, 0x11, kIpv4), v2(0x21, 0x41, kIpv4), v2(0x21, 0x13, kIpv4), v2(0x21, 0xf1, kIpv4),
           v2(0x21, 0x11, kIpv4.substr(1)), v2(0x21, 0x11, ""), v2(0x21, 0x21, kIpv6.substr(1)),
-          v2(0x21, 0x31, std::string(215, 'p')),
+          v2(0x21, 0x31, std::string(215, 'p')), v2(0x21, 0x21, std::string(16, '\0') + kIpv6.substr(16)),
           v2(0x21, 0x11, kIpv4 + std::string(kProxyHeaderMax - 27, 'x')),
           v2(0x20, 0, std::string(65535, 'x')), "\r\n\r\n\0\r\nQUIT\r"s, "\r\nGET / HTTP/1.1\r\n\r\n"s})
         EXPECT_FALSE(read_proxy_header(header).has_value());

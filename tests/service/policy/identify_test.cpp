@@ -260,6 +260,19 @@ TEST(Identify, UnixPeerIsBelievedOnlyWhereTheConfigurationSaysSo) {
     EXPECT_FALSE(Identifier(settings).identify(address("127.0.0.1"), fields).peer_trusted);
 }
 
+// It stands for a peer on a Unix socket, which a field must not make of anybody.
+TEST(Identify, NoFieldNamesTheAddressThatNobodyHas) {
+    const Address proxy = address("10.0.0.1");
+    for (const char* node : {"::", "[::]", "[::]:80", "0:0:0:0:0:0:0:0"}) {
+        EXPECT_EQ(identifier("X-Forwarded-For").identify(proxy, fields_of("X-Forwarded-For", {node})).address,
+                  proxy);
+        EXPECT_EQ(identifier("X-Real-IP").identify(proxy, fields_of("X-Real-IP", {node})).address, proxy);
+        const std::string quoted = "for=\"" + std::string(node) + "\"";
+        EXPECT_EQ(identifier("Forwarded").identify(proxy, fields_of("Forwarded", {quoted.c_str()})).address,
+                  proxy);
+    }
+}
+
 TEST(Identify, PeersOfSockets) {
     const auto endpoint = [](const auto& raw) {
         runtime::Endpoint peer;
