@@ -1,7 +1,8 @@
 // Sets of limits and requests, four bytes each, made of the input: no refused request spends anything under
-// any limit, an admitted one spends its cost under each, and limits in shadow mode never refuse, whatever
-// their algorithms are. Each limit is played along as a state of its own. Requests in flight end in the order
-// in which they came.
+// any limit, an admitted one spends its cost under each, limits in shadow mode never refuse, and what
+// explain() says is what happens, whatever the algorithms are, and also where a limit delays. Each limit is
+// played along as a state of its own, unless the table is too small for all. Requests in flight end in the
+// order in which they came.
 
 #include <array>
 #include <cstdint>
@@ -50,6 +51,7 @@ config::Limit limit_of(Bytes& bytes, std::size_t index) {
     if (flags & 1) limit.key = {{config::KeyKind::global, ""}};
     if (flags & 2) limit.mode = config::Mode::shadow;
     if (flags & 4) limit.match.methods = {"POST"};
+    if (flags & 8) limit.action = config::Action::delay;
     return limit;
 }
 
@@ -60,6 +62,27 @@ struct Held {
     limit::Slot slot;
     limit::State* state;
 };
+
+/// What each limit that applies has left, before the request.
+std::vector<std::uint64_t> left(const policy::Verdict& told) {
+    std::vector<std::uint64_t> left;
+    for (const policy::Applied& each : told.applied())
+        left.push_back(each.answer.remaining + (each.answer.admitted ? each.cost : 0));
+    return left;
+}
+
+/// What was told before, and what is so now.
+void check_spending(const policy::Verdict& told, const policy::Verdict& done, const policy::Verdict& after) {
+    require(told.kind == done.kind);
+    require((told.refused_by ? told.refused_by->limit : nullptr) ==
+            (done.refused_by ? done.refused_by->limit : nullptr));
+    const auto had = left(told), has = left(after);
+    for (std::size_t i = 0; i < had.size(); ++i) {
+        const policy::Applied& each = told.applied()[i];
+        const bool spends = !done.refused_by && each.answer.admitted;
+        require(has[i] == had[i] - (spends ? each.cost : 0));
+    }
+}
 
 /// What one limit is to be: a state for each client, or one for all.
 struct Played {
@@ -80,9 +103,10 @@ extern "C" int LLVMFuzzerTestOneInput(const std::uint8_t* data, std::size_t size
     Bytes bytes(data, size);
     if (!bytes.left(1)) return 0;
     config::Config config;
-    for (std::size_t i = bytes.next() % 8; i > 0 && bytes.left(4); --i)
-        config.limits.push_back(limit_of(bytes, i));
-    policy::Ledger ledger(1000, 1);
+    const std::uint8_t first = bytes.next();
+    const bool small = (first & 0x80) != 0;
+    for (std::size_t i = first % 8; i > 0 && bytes.left(4); --i) config.limits.push_back(limit_of(bytes, i));
+    policy::Ledger ledger(small ? 1 + (first >> 3) % 8 : 1000, 1);
     const policy::Policy policy(config, ledger);
     std::vector<Played> played(config.limits.size());
 
@@ -102,7 +126,10 @@ extern "C" int LLVMFuzzerTestOneInput(const std::uint8_t* data, std::size_t size
         limit::Address address{};
         address[10] = address[11] = 0xff;
         address[15] = static_cast<std::uint8_t>(client);
-        const policy::Verdict verdict = policy::decide(policy, ledger.table, {kHead, "", address}, 0, now);
+        const policy::Request request{kHead, "", address};
+        const policy::Verdict told = policy::explain(policy, ledger.table, request, 0, now);
+        const policy::Verdict verdict = policy::decide(policy, ledger.table, request, 0, now);
+        check_spending(told, verdict, policy::explain(policy, ledger.table, request, 0, now));
 
         std::vector<limit::State*> states;
         std::vector<limit::State> after;
@@ -119,19 +146,20 @@ extern "C" int LLVMFuzzerTestOneInput(const std::uint8_t* data, std::size_t size
             after.push_back(next);
         }
         require(verdict.applied().size() == states.size());
-        require((verdict.refused_by ? verdict.refused_by->limit : nullptr) == refuses);
+        require(small || (verdict.refused_by ? verdict.refused_by->limit : nullptr) == refuses);
         if (!refuses)
             for (std::size_t i = 0; i < states.size(); ++i) *states[i] = after[i];
         auto& holds = in_flight.emplace_back();
         for (std::size_t i = 0; i < states.size(); ++i) {
             const policy::Applied& applied = verdict.applied()[i];
+            if (applied.slot.cost > 0)
+                holds.push_back({applied.key, applied.limit->account.id, applied.slot, states[i]});
+            if (small) continue;
             const auto found = ledger.table.find(applied.key, applied.limit->account.id);
             const limit::State state = found ? found->state : limit::State{};
             const bool counts_in_flight = applied.limit->rule.in_flight() != nullptr;
             require(counts_in_flight ? state.fraction == states[i]->fraction : state == *states[i]);
             require(applied.slot.cost == 0 || (counts_in_flight && !refuses));
-            if (applied.slot.cost > 0)
-                holds.push_back({applied.key, applied.limit->account.id, applied.slot, states[i]});
         }
     }
     return 0;
