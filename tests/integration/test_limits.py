@@ -213,5 +213,8 @@ def test_a_forwarding_field_that_is_not_believed_is_warned_of_once(pair):
     for _ in range(20):
         assert client.get(fields=[("X-Forwarded-For", "1.2.3.4")]).status == 200
     wait_until(lambda: "client.trusted_proxies" in proxy.sluice.output, "the warning")
+    proxy.sluice.stop()
+    told, = [json.loads(line) for line in proxy.sluice.output.splitlines() if "client.trusted_proxies" in line]
+    assert told["level"] == "warn" and told["peer"] == "127.0.0.9"
     line, = (line for line in proxy.sluice.output.splitlines() if "client.trusted_proxies" in line)
     assert '"127.0.0.9"' in line

@@ -116,6 +116,31 @@ TEST(Algorithms, WhoWaitsRetryAfterIsAdmitted) {
     EXPECT_GT(waited, 10'000);
 }
 
+TEST(Algorithms, TIsWhenMoreIsThereThanNow) {
+    int told = 0;
+    for (const config::Limit& limit : one_of_each()) {
+        if (limit.algorithm == config::Algorithm::concurrency) continue;  // has no `t`
+        House house({limit});
+        std::mt19937_64 random(1);
+        limit::Nanos now = kNow;
+        for (int i = 0; i < 20'000; ++i) {
+            now += static_cast<limit::Nanos>(random() % (kSecond / 2));
+            const Verdict verdict = house.decide("192.0.2.1", now);
+            const limit::Answer& answer = verdict.nearest()->answer;
+            ASSERT_EQ(house.remaining(0, "192.0.2.1", now), answer.remaining);
+            ASSERT_EQ(answer.next_token == 0, answer.remaining == house.policy.limits()[0].rule.quota());
+            if (answer.next_token == 0) continue;
+            ++told;
+            const auto seconds = static_cast<limit::Nanos>(whole_seconds(answer.next_token));
+            ASSERT_EQ(house.remaining(0, "192.0.2.1", now + answer.next_token - 1), answer.remaining);
+            ASSERT_GT(house.remaining(0, "192.0.2.1", now + answer.next_token), answer.remaining);
+            ASSERT_GT(house.remaining(0, "192.0.2.1", now + seconds * kSecond), answer.remaining);
+            ASSERT_LT((seconds - 1) * kSecond, answer.next_token);
+        }
+    }
+    EXPECT_GT(told, 50'000);
+}
+
 TEST(Algorithms, ExplainAgreesWithWhatTheNextRequestGetsAndSpendsNothing) {
     House house({one_of_each()[0], one_of_each()[1], one_of_each()[2], one_of_each()[3]});
     Flights flights(house);
