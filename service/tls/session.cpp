@@ -6,6 +6,7 @@
 #include <chrono>
 #include <cstring>
 #include <new>
+#include <string_view>
 #include <utility>
 
 #include <boost/asio/error.hpp>
@@ -99,26 +100,45 @@ Session::Step Session::step_of(int result, error_code& error) {
 std::expected<void, Session::Failure> Session::handshake(TcpStream& tcp) {
     for (;;) {
         error_code error;
-        Step step;
-        {
-            const std::scoped_lock hold(lock_);
-            begin(tcp);
-            step = step_of(SSL_do_handshake(ssl_.get()), error);
-            if (step == Step::done) {
-                shaken_ = true;
-                return {};
-            }
-            if (error) {
-                const bool plain_http = ERR_GET_REASON(ERR_peek_error()) == SSL_R_HTTP_REQUEST;
-                return std::unexpected(Failure{handshake_reason(*ssl_, error, at_end_), plain_http, false});
-            }
-        }
-        tcp.wait_event(step == Step::want_read ? Half::read : Half::write, tcp.read_deadline(), error);
+        std::optional<Failure> failure;
+        const Step step = shake(tcp, failure);
+        send_held(tcp, error);
+        if (failure) return std::unexpected(std::move(*failure));
+        // A client may have gone already when its tickets are sent, and what it sent before be whole.
+        if (step == Step::done) return {};
+        if (!error) tcp.wait_event(Half::read, tcp.read_deadline(), error);
         if (error) {
             return std::unexpected(Failure{handshake_reason(*ssl_, error, false), false,
                                            error == boost::asio::error::timed_out});
         }
     }
+}
+
+// As far as it comes with the bytes that are there. OpenSSL sends a flight in pieces of 4 KB, and each ticket
+// by itself; all of it goes as one.
+Session::Step Session::shake(TcpStream& tcp, std::optional<Failure>& failure) {
+    const std::scoped_lock hold(lock_);
+    error_code error;
+    begin(tcp);
+    holding_ = true;
+    const Step step = step_of(SSL_do_handshake(ssl_.get()), error);
+    holding_ = false;
+    if (step == Step::done) shaken_ = true;
+    if (error) {
+        const bool plain_http = ERR_GET_REASON(ERR_peek_error()) == SSL_R_HTTP_REQUEST;
+        failure.emplace(handshake_reason(*ssl_, error, at_end_), plain_http, false);
+    }
+    return step;
+}
+
+void Session::send_held(TcpStream& tcp, error_code& error) {
+    const std::string bytes = std::exchange(held_, {});
+    tcp.write_deadline(tcp.read_deadline());
+    for (std::string_view left = bytes; !left.empty() && !error;) {
+        iovec piece{const_cast<char*>(left.data()), left.size()};
+        left.remove_prefix(tcp.write_vector({&piece, 1}, error));
+    }
+    if (error) ended_ = true;  // half a record may have gone
 }
 
 std::size_t Session::read(TcpStream& tcp, std::span<iovec> buffers, error_code& error) {

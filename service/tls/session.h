@@ -3,6 +3,7 @@
 #include <cstddef>
 #include <expected>
 #include <mutex>
+#include <optional>
 #include <span>
 #include <string>
 
@@ -59,6 +60,8 @@ class Session {
     // What a call of OpenSSL came to.
     enum class Step : unsigned char { done, want_read, want_write, ended, failed };
     Step step_of(int result, runtime::error_code& error);
+    Step shake(runtime::TcpStream& tcp, std::optional<Failure>& failure);
+    void send_held(runtime::TcpStream& tcp, runtime::error_code& error);
     void begin(runtime::TcpStream& tcp);
     Step try_read(runtime::TcpStream& tcp, std::span<iovec> buffers, std::size_t& count,
                   runtime::error_code& error);
@@ -70,6 +73,8 @@ class Session {
     runtime::TcpStream* tcp_ = nullptr;  // during a call
     runtime::error_code socket_error_;   // of the socket during a call, other than that it would block
     std::string early_;                  // of begin_with(), as far as it was not read
+    std::string held_;                   // what a step of the handshake has to send, until its end
+    bool holding_ = false;               // such a step is under way
     bool at_end_ = false;                // the socket has ended
     bool shaken_ = false;                // the handshake is done
     bool ended_ = false;                 // nothing more is sent: close_notify is, or sending failed

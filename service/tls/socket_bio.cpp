@@ -56,6 +56,10 @@ int SocketBio::read(BIO* bio, char* room, int size) {
 int SocketBio::write(BIO* bio, const char* data, int size) {
     auto& session = *static_cast<Session*>(BIO_get_data(bio));
     BIO_clear_retry_flags(bio);
+    if (session.holding_) {
+        session.held_.append(data, static_cast<std::size_t>(size));
+        return size;
+    }
     iovec piece{const_cast<char*>(data), static_cast<std::size_t>(size)};
     runtime::error_code error;
     const std::size_t n = session.tcp_->try_write({&piece, 1}, error);
