@@ -4,6 +4,8 @@
 #include <cstdio>
 #include <cstdlib>
 #include <exception>
+#include <new>
+#include <thread>
 
 #include "runtime/check.h"
 #include "runtime/scheduler_state.h"
@@ -129,17 +131,22 @@ void abandon(Task* task) noexcept {
 
 }  // namespace detail
 
-void start_dormant(Scheduler& scheduler, Dormant& dormant) {
+bool start_dormant(Scheduler& scheduler, Dormant& dormant) {
     const auto wake = [d = &dormant] { d->wake(*d, d->why); };
-    detail::start<detail::Closure<decltype(wake)>>(&scheduler, SpawnOptions{},
-                                                   std::source_location::current(), wake);
+    try {
+        detail::start<detail::Closure<decltype(wake)>>(&scheduler, SpawnOptions{},
+                                                       std::source_location::current(), wake);
+    } catch (const std::bad_alloc&) {
+        return false;
+    }
+    return true;
 }
 
 void deliver(Scheduler& scheduler, Woken& woken) {
     if (Worker* const worker = worker_of(scheduler)) return worker->take_in(woken);
     while (Dormant* const dormant = woken.dormants) {
         woken.dormants = dormant->next;
-        start_dormant(scheduler, *dormant);
+        while (!start_dormant(scheduler, *dormant)) std::this_thread::sleep_for(kStackPatience);
     }
     if (!woken.tasks.empty()) scheduler.state().inject(std::move(woken.tasks));
 }

@@ -241,9 +241,21 @@ void Worker::take_in(Woken& woken) {
     if (publish) shared_.work_published(true);
     while (Dormant* const dormant = woken.dormants) {
         woken.dormants = dormant->next;  // the dormant is its owner's again as soon as it is launched
-        start_dormant(scheduler_, *dormant);
+        // A task that calls this may by now be another worker's.
+        if (!start_dormant(scheduler_, *dormant)) [[unlikely]]
+            here()->unstarted_.add(*dormant, dormant->why);
     }
     woken.dormants_end = &woken.dormants;
+}
+
+// Those for which there was no stack.
+void Worker::start_dormants() {
+    while (Dormant* const dormant = unstarted_.dormants) {
+        Dormant* const next = dormant->next;
+        if (!start_dormant(scheduler_, *dormant)) return;
+        unstarted_.dormants = next;
+    }
+    unstarted_.dormants_end = &unstarted_.dormants;
 }
 
 Task* Worker::next_local() {

@@ -79,6 +79,7 @@ class alignas(64) Worker {
     // take_in() makes everything in `woken` runnable.
     void take_in(Woken& woken);
 
+    // Throws std::bad_alloc where there is no memory for more stacks.
     Task* take_stack(unsigned stack_class);
     void give_stack(Task* task);
     std::uint64_t next_id();
@@ -132,6 +133,7 @@ class alignas(64) Worker {
     bool work_anywhere() const;
     bool has_local_work() const { return !next_slot_.empty() || !ring_.empty(); }
     Duration time_to_timer(Woken& woken);
+    void start_dormants();
     void look_at_timers(Time now);
     void poll(Duration patience);
     void stop_if_done();
@@ -195,6 +197,7 @@ class alignas(64) Worker {
     std::uint64_t next_id_ = 0;
     std::uint64_t last_id_ = 0;
     std::array<TaskList, kStackClasses> hot_;
+    Woken unstarted_;               // dormants that were woken and have no stack yet
     std::vector<Task*> at_random_;  // virtual time with a seed: the runnable tasks
 
     RunQueue<Task, kRing> ring_;  // others steal
@@ -208,9 +211,12 @@ class alignas(64) Worker {
     Netpoller poller_;
 };
 
+// How long who needs a stack, and found no memory for one, waits before it tries again.
+inline constexpr Duration kStackPatience = std::chrono::milliseconds(10);
+
 // deliver() makes everything in `woken` runnable, from any thread.
 void deliver(Scheduler& scheduler, Woken& woken);
-// start_dormant() runs dormant.wake() in a new task, from any thread.
-void start_dormant(Scheduler& scheduler, Dormant& dormant);
+// start_dormant() runs dormant.wake() in a new task, from any thread. False: there is no memory for a stack.
+bool start_dormant(Scheduler& scheduler, Dormant& dormant);
 
 }  // namespace sluice::runtime

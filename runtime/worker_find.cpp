@@ -19,6 +19,8 @@ constexpr std::size_t kGlobalShare = 128;
 
 Task* Worker::find_work() {
     for (;;) {
+        if (unstarted_.dormants != nullptr) [[unlikely]]
+            start_dormants();
         if (retired()) [[unlikely]] {
             if (shared_.stopping.load(std::memory_order_acquire)) return nullptr;
             hand_over_and_rest();

@@ -47,14 +47,16 @@ void Worker::rest() {
     take_in(woken);  // only now: an idle worker that published work would wake itself
 }
 
-// Until the next timer; none at all when timers were due, which `woken` has then.
+// Until the next timer; none at all when timers were due, which `woken` has then. While dormants lack a
+// stack, which another worker may give back, no longer than kStackPatience.
 Duration Worker::time_to_timer(Woken& woken) {
+    const Duration longest = unstarted_.dormants != nullptr ? kStackPatience : Duration::max();
     const Time next = timers_.next();
-    if (next == kNever) return Duration::max();
+    if (next == kNever) return longest;
     const Time now = steady_now();
     clock_ = now.time_since_epoch().count();
     if (timers_.due(now)) timers_.fire_due(now, woken);
-    return woken.empty() ? timers_.next() - now : Duration::zero();
+    return woken.empty() ? std::min<Duration>(timers_.next() - now, longest) : Duration::zero();
 }
 
 bool Worker::work_anywhere() const {

@@ -1,6 +1,7 @@
 #include "service/proxy/connection.h"
 
 #include <array>
+#include <new>
 #include <utility>
 
 #include <boost/asio/buffer.hpp>
@@ -28,9 +29,16 @@ constexpr std::size_t kLingerBytesMalformed = 256 << 10;
 
 void Connection::start(Context& context, std::shared_ptr<const Entrances> entrances, tls::Stream stream,
                        const runtime::Endpoint& peer, runtime::Duration patience) {
-    auto* const connection = new Connection(context, std::move(entrances), std::move(stream), peer);
+    auto* const connection =
+        new (std::nothrow) Connection(context, std::move(entrances), std::move(stream), peer);
+    if (connection == nullptr) return context.registry.leave();
     const runtime::Time deadline = runtime::now() + patience;
-    if (!connection->rest(deadline)) runtime::go([=] { connection->serve(deadline); });
+    if (connection->rest(deadline)) return;
+    try {
+        runtime::go([=] { connection->serve(deadline); });
+    } catch (const std::bad_alloc&) {  // there is no memory for a stack
+        delete connection;
+    }
 }
 
 Connection::Connection(Context& context, std::shared_ptr<const Entrances> entrances, tls::Stream stream,

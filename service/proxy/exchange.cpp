@@ -46,7 +46,18 @@ After Exchange::run(runtime::Time first_by) {
     if (!read) return malformed(read.error());
     if (context_.overloaded.load(std::memory_order_relaxed)) [[unlikely]]
         return shed();
-    return serve();
+    try {
+        return serve();
+    } catch (const std::bad_alloc&) {
+        return out_of_memory();
+    }
+}
+
+// What has been sent of an answer cannot be known here: a reset ends it in any case.
+[[gnu::noinline]] After Exchange::out_of_memory() {
+    outcome_.status = 503;
+    account();
+    return After::reset;
 }
 
 // Who sent it is not known before its fields are: the peer, then.

@@ -48,6 +48,7 @@ class Exchange {
   private:
     After serve();
     After shed();
+    After out_of_memory();
     After forward(const policy::Request& request, const policy::Client& client, const policy::Route& route,
                   const policy::Verdict& verdict, policy::Slots& slots);
     After open_tunnel(Forward& forward, const policy::Route& route, policy::Slots& slots);

@@ -14,8 +14,8 @@ bool leaves_nothing_to_wait_for(const Failure& failure) {
 }  // namespace
 
 void Upload::start() {
+    runtime::go([this] { run(); });  // throws where there is no memory for a stack
     started_ = true;
-    runtime::go([this] { run(); });
 }
 
 void Upload::stop() {

@@ -1,15 +1,19 @@
 """http.md §3, row by row: what a client sees when something breaks. After each, nothing may be left over."""
 
+import collections
+import pathlib
 import signal
 import socket
+import subprocess
 import threading
 import time
 
 import pytest
 
 from support.client import expect_problem, get
+from support.sluice import SANITIZER_MEMORY
 from support.upstream import Blackhole, Refusing, chunked, in_turn, once, response, serve
-from support.wait import PATIENCE, wait_until
+from support.wait import DEADLINE, PATIENCE, wait_until
 from support.wire import Ended
 
 KIB, MIB = 1 << 10, 1 << 20
@@ -559,6 +563,28 @@ def test_section_3_row_15_draining(pair):
 
 
 # out of descriptors or memory for one request
+
+
+@pytest.mark.skipif(SANITIZER_MEMORY != 1, reason="a sanitizer's own memory would be the first to fail")
+def test_section_3_row_16_out_of_memory(pair):
+    """No address space for more stacks than the first slab's 256: the others wait until some are free again."""
+
+    def script(connection):
+        if connection.read_request():
+            connection.upstream.go_on.wait(DEADLINE)
+            connection.send(OK)
+
+    proxy = pair(script)
+    proxy.upstream.go_on = threading.Event()
+    pages = int(pathlib.Path(f"/proc/{proxy.sluice.pid}/statm").read_text().split()[0])
+    subprocess.run(["prlimit", "--pid", str(proxy.sluice.pid), f"--as={pages * 4096 + (20 << 20)}"], check=True)
+    clients = [proxy.client() for _ in range(400)]
+    for client in clients:
+        client.send(get())
+    proxy.upstream.wait_for_requests(200)
+    assert proxy.sluice.alive()
+    proxy.upstream.go_on.set()
+    assert collections.Counter(client.read().status for client in clients) == {200: 400}
 
 
 def test_section_3_row_16_out_of_descriptors(pair):
