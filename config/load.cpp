@@ -5,6 +5,7 @@
 #include <utility>
 
 #include <fcntl.h>
+#include <poll.h>
 #include <sys/stat.h>
 #include <unistd.h>
 
@@ -12,6 +13,8 @@
 
 namespace sluice::config {
 namespace {
+
+constexpr int kPatienceMs = 1000;  // with a pipe, between two pieces
 
 std::unexpected<Errors> about_the_file(const std::string& path, std::string message) {
     return std::unexpected(Errors{{path, 0, 0, "", std::move(message)}});
@@ -23,7 +26,10 @@ std::string reason(int error) {
 
 class File {
   public:
-    explicit File(const std::string& path) : descriptor_(::open(path.c_str(), O_RDONLY | O_CLOEXEC)) {}
+    // Never waits to be opened: a pipe that nobody writes to would hold up whoever reloads, and with it the
+    // signals to end.
+    explicit File(const std::string& path)
+        : descriptor_(::open(path.c_str(), O_RDONLY | O_NONBLOCK | O_CLOEXEC)) {}
     ~File() {
         if (descriptor_ >= 0) ::close(descriptor_);
     }
@@ -39,6 +45,7 @@ class File {
             const ssize_t count = ::read(descriptor_, piece, sizeof piece);
             if (count == 0) return 0;
             if (count < 0 && errno == EINTR) continue;
+            if (count < 0 && errno == EAGAIN && wait_for_more()) continue;
             if (count < 0) return errno;
             text.append(piece, static_cast<std::size_t>(count));
         }
@@ -46,6 +53,11 @@ class File {
     }
 
   private:
+    bool wait_for_more() const {
+        pollfd ready{descriptor_, POLLIN, 0};
+        return ::poll(&ready, 1, kPatienceMs) > 0;
+    }
+
     const int descriptor_;
 };
 

@@ -2,9 +2,14 @@
 
 #include "config/load.h"
 
+#include <chrono>
 #include <cstdlib>
+#include <thread>
 
+#include <fcntl.h>
 #include <gtest/gtest.h>
+#include <sys/stat.h>
+#include <unistd.h>
 
 #include "tests/config/files.h"
 #include "tests/config/parsing.h"
@@ -38,6 +43,30 @@ TEST(Load, AFileThatCannotBeReadIsOneLine) {
 
 TEST(Load, AnEndlessFileIsNotReadToItsEnd) {
     EXPECT_EQ(lines(load("/dev/zero", {}).error()), "/dev/zero: is larger than 4 MiB\n");
+}
+
+TEST(Load, APipeThatNobodyWritesToIsNotWaitedFor) {
+    const std::string path = testing::TempDir() + "load_test_pipe";
+    ::unlink(path.c_str());
+    ASSERT_EQ(::mkfifo(path.c_str(), 0600), 0);
+    EXPECT_EQ(lines(load(path, {}).error()), path + ":1:1: the file is empty\n");
+    const int writer = ::open(path.c_str(), O_RDWR);  // and now somebody could, and does not
+    EXPECT_EQ(lines(load(path, {}).error()), path + ": Resource temporarily unavailable\n");
+    ::close(writer);
+    ::unlink(path.c_str());
+}
+
+TEST(Load, ReadsAPipe) {
+    int ends[2];
+    ASSERT_EQ(::pipe(ends), 0);
+    std::thread writer([&] {
+        std::this_thread::sleep_for(std::chrono::milliseconds(50));  // the reader is there first
+        EXPECT_GT(::write(ends[1], R"({ "upstream": "a:1" })", 21), 0);
+        ::close(ends[1]);
+    });
+    EXPECT_TRUE(load("/dev/fd/" + std::to_string(ends[0]), {}));
+    writer.join();
+    ::close(ends[0]);
 }
 
 TEST(Environment, IsTheProcesss) {
