@@ -33,6 +33,7 @@ class Validator {
     void listeners();
     void certificates();
     void admin();
+    void check();
     void server_names();
     void upstreams();
     void routes();
@@ -117,6 +118,17 @@ void Validator::admin() {
         complain(key(where, "address").value_or(key(root_, "listen").value_or(where)),
                  quote(listen.address.text) + R"( is the address of both "listen" and "admin")");
     }
+}
+
+void Validator::check() {
+    const auto check = key(root_, "check");
+    if (!check || !config_.check) return;
+    const bool listens = std::ranges::any_of(
+        config_.listen, [&](const Listen& listen) { return same_place(listen.address, *config_.check); });
+    const bool is_admin = config_.admin && same_place(config_.admin->address, *config_.check);
+    if (!listens && !is_admin) return;
+    complain(*check, quote(config_.check->text) + " is the address of both \"" +
+                         (listens ? "listen" : "admin") + R"(" and "check")");
 }
 
 // A socket's path is no name that a certificate could be for.
@@ -251,6 +263,7 @@ void validate(Reader& reader, const Value& root, const Config& config, const Jud
     validator.listeners();
     validator.certificates();
     validator.admin();
+    validator.check();
     validator.server_names();
     validator.upstreams();
     validator.routes();

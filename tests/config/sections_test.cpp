@@ -224,6 +224,15 @@ TEST(Admin, IsAnObjectOrNull) {
                  "a token is visible ASCII characters without blanks");
 }
 
+TEST(Check, HasAnAddressOfItsOwn) {
+    EXPECT_EQ(good(with(R"("check": "127.0.0.1:5")")).check->text, "127.0.0.1:5");
+    expect_error(with(R"("listen": "127.0.0.1:5", "check": @"127.0.0.1:5")"), "/check",
+                 R"("127.0.0.1:5" is the address of both "listen" and "check")");
+    expect_error(with(R"("check": @"127.0.0.1:9900")"), "/check",
+                 R"("127.0.0.1:9900" is the address of both "admin" and "check")");
+    EXPECT_TRUE(good(with(R"("admin": null, "check": "127.0.0.1:9900")")).check);
+}
+
 TEST(Log, HasAllChoicesOfTheContract) {
     EXPECT_EQ(good(with(R"("log": { "level": "debug", "access": "limited", "format": "text" })")).log,
               (Log{LogLevel::debug, AccessLog::limited, LogFormat::text}));
