@@ -138,7 +138,7 @@ bool Server::Connection::refuse(const http::Refusal& refusal, const http::Reques
 
 bool Server::Connection::send(const Response& response, const http::RequestHead& head, bool keep_alive) {
     stream_.write_deadline(runtime::now() + options_.send);
-    if (response.stream) return send_stream(response);
+    if (response.stream) return send_stream(response, head.method == http::Method::head);
     const std::string extra = field_lines(response);
     http::DateText date;
     const auto now = std::chrono::floor<std::chrono::seconds>(std::chrono::system_clock::now());
@@ -155,10 +155,10 @@ bool Server::Connection::send(const Response& response, const http::RequestHead&
 }
 
 // Ends with the connection: nothing needs to be framed.
-bool Server::Connection::send_stream(const Response& response) {
+bool Server::Connection::send_stream(const Response& response, bool to_head) {
     std::string start = "HTTP/1.1 200 OK\r\nContent-Type: " + response.content_type +
                         "\r\nConnection: close\r\n" + field_lines(response) + "\r\n";
-    if (!send_bytes(start)) return false;
+    if (!send_bytes(start) || to_head) return false;
     response.stream({.send =
                          [this](std::string_view piece) {
                              stream_.write_deadline(runtime::now() + options_.send);

@@ -54,7 +54,7 @@ class Server::Connection {
     bool begin();
     bool refuse(const http::Refusal& refusal, const http::RequestHead& head);
     bool send(const Response& response, const http::RequestHead& head, bool keep_alive);
-    bool send_stream(const Response& response);
+    bool send_stream(const Response& response, bool to_head);
     bool wait_until(runtime::Time when);
     bool send_bytes(std::string_view bytes);
     void linger();

@@ -267,6 +267,13 @@ def test_the_admin_listener_keeps_connections_and_takes_pipelining(pair):
     connection.close()
 
 
+def test_head_of_a_stream_is_its_head_alone(pair):
+    with RawClient(pair().sluice.admin) as client:
+        client.send(b"HEAD /events HTTP/1.1\r\nHost: 127.0.0.1\r\n\r\n")
+        assert client.read_head().one("Content-Type") == "text/event-stream"
+        client.expect_close()
+
+
 def test_a_token_guards_all_but_health_and_readiness(start_sluice, scripted):
     sluice = start_sluice({"upstream": scripted().address, "admin": {"address": "127.0.0.1:%d" % free_port(), "token": "s3cret"}})
     for path in ("/stats", "/metrics", "/stats/clients", "/debug/tasks", "/config", "/nosuch"):
