@@ -145,8 +145,8 @@ def test_nothing_but_the_page_and_its_calls_is_loaded(pair, browser):
     proxy = pair()
     browser.open(url(proxy.sluice))
     browser.wait_for(LIVE, "live")
-    loaded = browser.run("return performance.getEntriesByType('resource').map(entry => entry.name)")
-    assert loaded and all(name.startswith((url(proxy.sluice), "data:")) for name in loaded)
+    loaded = browser.wait_for("return performance.getEntriesByType('resource').map(entry => entry.name)", "a call that has ended")
+    assert all(name.startswith((url(proxy.sluice), "data:")) for name in loaded)
 
 
 def test_it_notices_a_restart_and_goes_on(start_sluice, scripted, browser):
