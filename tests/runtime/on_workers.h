@@ -7,10 +7,12 @@
 #include "runtime/go.h"
 #include "runtime/inspect.h"
 #include "runtime/scheduler.h"
+#include "tests/runtime/overtime.h"
 
 namespace sluice::runtime {
 
-// OnWorkers: a fixture whose tests run with 1, 2 and 8 workers, and fail when a task outlives them.
+// OnWorkers: a fixture whose tests run with 1, 2 and 8 workers, and fail when a task outlives them, or with
+// a dump of the tasks when they take too long.
 //
 //     class MutexTest : public OnWorkers {};
 //     ON_WORKERS(MutexTest);
@@ -21,6 +23,7 @@ class OnWorkers : public testing::TestWithParam<unsigned> {
     template <class F>
     void run(F main) {
         Scheduler scheduler({.workers = GetParam()});
+        const Overtime overtime(scheduler);
         scheduler.run(std::move(main));
         EXPECT_EQ(counters(scheduler).live, 0U);
     }
@@ -32,6 +35,7 @@ class InVirtualTime : public testing::Test {
     template <class F>
     void run(F main, std::uint64_t seed = 0) {
         Scheduler scheduler({.workers = 1, .virtual_time = true, .seed = seed});
+        const Overtime overtime(scheduler);
         scheduler.run(std::move(main));
         EXPECT_EQ(counters(scheduler).live, 0U);
     }
