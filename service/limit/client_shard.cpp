@@ -2,6 +2,7 @@
 
 #include <algorithm>
 #include <mutex>
+#include <utility>
 
 namespace sluice::limit {
 
@@ -17,12 +18,15 @@ std::size_t ClientShard::free_place(std::size_t at) const {
             return after(at, static_cast<std::size_t>(std::countr_zero(free)) / 8);
 }
 
-// By a quarter, until it has what it needs in a full table, 0.86 of it used: each client is moved four times
-// on its way there. Where more than expected came, by a tenth.
+/// Pages of a shard in a full table, 0.86 of them used.
+std::size_t ClientShard::full_pages(std::size_t expected) {
+    return std::max<std::size_t>(1, expected * (sizeof(ClientEntry) + 1) * 50 / 43 / Pages::kPage);
+}
+
+// By a quarter, until it has what it needs in a full table: each client is moved four times on its way there.
+// Where more than expected came, by a tenth.
 std::size_t ClientShard::next_size(std::size_t expected, std::uint64_t hash) const {
-    const std::size_t pages = places_.pages();
-    const std::size_t full =
-        std::max<std::size_t>(1, expected * (sizeof(ClientEntry) + 1) * 50 / 43 / Pages::kPage);
+    const std::size_t pages = places_.pages(), full = full_pages(expected);
     if (pages < full) {
         const std::size_t more = pages + std::max<std::size_t>(1, pages / 4);
         return more * 8 / 7 >= full ? full : more;  // not twice for little
@@ -30,10 +34,19 @@ std::size_t ClientShard::next_size(std::size_t expected, std::uint64_t hash) con
     return pages + std::max<std::size_t>(1, (pages + hash % 10) / 10);
 }
 
+/// Room for another; a fifth more of it kept free than a full table needs, for shards that get more than
+/// their share.
+bool ClientShard::grow(std::uint64_t hash, const HashSecret& secret, std::size_t expected) {
+    const std::size_t pages = next_size(expected, hash);
+    if (pages > places_.reserved()) return move_to(pages, full_pages(expected) * 6 / 5 + 1, secret);
+    places_.grow(pages);
+    spread(secret);
+    return true;
+}
+
 ClientEntry* ClientShard::insert(std::uint64_t hash, const ClientEntry& entry, const HashSecret& secret,
                                  std::size_t expected) {
-    if (size_ + 1 > places_.size() * 9 / 10 && !resize(next_size(expected, hash), secret) &&
-        size_ + 1 >= places_.size())
+    if (size_ + 1 > places_.size() * 9 / 10 && !grow(hash, secret, expected) && size_ + 1 >= places_.size())
         return nullptr;
     const std::size_t at = free_place(home(hash));
     ++size_;
@@ -76,7 +89,7 @@ void ClientShard::shrink(const HashSecret& secret) {
     if (size_ == 0)
         places_ = {};
     else if (places_.pages() >= 2 * enough)
-        resize(enough, secret);
+        move_to(enough, places_.reserved(), secret);
 }
 
 void ClientShard::copy_to(std::vector<ClientEntry>& copy) const {
@@ -84,8 +97,9 @@ void ClientShard::copy_to(std::vector<ClientEntry>& copy) const {
     copy.assign(places_.begin(), places_.end());
 }
 
-bool ClientShard::resize(std::size_t pages, const HashSecret& secret) {
-    auto old = Pages::map(pages);
+/// Moves to new pages, for a shard that shrinks or needs more than it has kept free.
+bool ClientShard::move_to(std::size_t pages, std::size_t reserve, const HashSecret& secret) {
+    auto old = Pages::map(pages, reserve);
     if (old.size() == 0) return false;
     old.swap(places_);
     for (const ClientEntry& entry : old) {
@@ -94,6 +108,20 @@ bool ClientShard::resize(std::size_t pages, const HashSecret& secret) {
         put(free_place(home(hash)), entry, tag_of(hash));
     }
     return true;
+}
+
+// A place without a tag is free, or holds who has not moved yet: that one makes way and is carried on. From
+// the last place down, for homes have moved up: then hardly any is in the way.
+void ClientShard::spread(const HashSecret& secret) {
+    for (std::size_t at = places_.size(); at-- > 0;) {
+        if (places_.tag(at) != 0 || !places_[at].used()) continue;
+        for (ClientEntry carried = std::exchange(places_[at], {}); carried.used();) {
+            const std::uint64_t hash = carried.hash(secret);
+            const std::size_t to = free_place(home(hash));
+            places_.set_tag(to, tag_of(hash));
+            std::swap(carried, places_[to]);
+        }
+    }
 }
 
 }  // namespace sluice::limit

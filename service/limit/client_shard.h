@@ -2,8 +2,8 @@
 
 // One shard of the table of clients: open addressing with linear probing and no tombstones. What is probed
 // are tags, a byte for each place, so that a search reads one or two lines of them and hardly ever an entry
-// of another client. Plain data; whoever calls holds its lock. Where an entry belongs grows with its hash, so
-// growing keeps the order and runs through memory once.
+// of another client. Plain data; whoever calls holds its lock. Where an entry belongs
+// grows with its hash, so growing keeps the order and runs through memory once.
 
 #include <array>
 #include <bit>
@@ -120,9 +120,10 @@ class alignas(64) ClientShard {
     /// Seven bits of the hash that tell neither the shard nor the place, and one that tells the place is
     /// used.
     static std::uint8_t tag_of(std::uint64_t hash) { return static_cast<std::uint8_t>(hash >> 32 | 0x80); }
-    std::size_t home(std::uint64_t hash) const {
-        return static_cast<std::size_t>((hash & 0xffffffff) * places_.size() >> 32);
+    static std::size_t home(std::uint64_t hash, std::size_t size) {
+        return static_cast<std::size_t>((hash & 0xffffffff) * size >> 32);
     }
+    std::size_t home(std::uint64_t hash) const { return home(hash, places_.size()); }
     /// REQUIRES: by <= kGroup.
     std::size_t after(std::size_t place, std::size_t by = 1) const {
         return place + by < places_.size() ? place + by : place + by - places_.size();
@@ -132,8 +133,11 @@ class alignas(64) ClientShard {
         places_[place] = entry;
         places_.set_tag(place, tag);
     }
+    static std::size_t full_pages(std::size_t expected);
     std::size_t next_size(std::size_t expected, std::uint64_t hash) const;
-    bool resize(std::size_t pages, const HashSecret& secret);
+    bool grow(std::uint64_t hash, const HashSecret& secret, std::size_t expected);
+    bool move_to(std::size_t pages, std::size_t reserve, const HashSecret& secret);
+    void spread(const HashSecret& secret);
 
     std::uint32_t size_ = 0;
     std::uint32_t hand_ = 0;

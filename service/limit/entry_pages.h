@@ -1,9 +1,11 @@
 #pragma once
 
-// Memory for the entries of one shard: whole pages straight from the kernel, zeroed, and back to it when a
-// shard outgrows them. A heap would keep the outgrown ones: their sizes fit nobody else, and a million
-// clients cost 57 bytes each.
+// Memory for the entries of one shard: addresses for as many pages as it will need, and of these the ones in
+// use straight from the kernel, zeroed. A shard grows where it is: to hand pages back and touch others in
+// their stead costs more than all else about a new client. A heap would keep the outgrown sizes, which fit
+// nobody else, and a million clients cost 57 bytes each.
 
+#include <algorithm>
 #include <bit>
 #include <cstddef>
 #include <cstdint>
@@ -33,19 +35,29 @@ class EntryPages {
         return *this;
     }
     ~EntryPages() {
-        if (begin_) ::munmap(begin_, pages() * kPage);
+        if (begin_) ::munmap(begin_, reserved_ * kPage);
     }
 
-    /// Empty when the kernel has no memory.
-    static EntryPages map(std::size_t pages) {
+    /// Can grow to `reserve` pages. Empty when the kernel has no memory.
+    static EntryPages map(std::size_t pages, std::size_t reserve) {
         EntryPages made;
-        // Faulted in at once: one by one would cost four times as much.
-        void* memory = ::mmap(nullptr, pages * kPage, PROT_READ | PROT_WRITE,
-                              MAP_PRIVATE | MAP_ANONYMOUS | MAP_POPULATE, -1, 0);
+        reserve = std::max(pages, reserve);
+        void* memory = ::mmap(nullptr, reserve * kPage, PROT_READ | PROT_WRITE,
+                              MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
         if (memory == MAP_FAILED) return made;
+        // Large pages would take memory for what is kept free.
+        ::madvise(memory, reserve * kPage, MADV_NOHUGEPAGE);
         made.begin_ = static_cast<T*>(memory);
-        made.size_ = places(pages);
+        made.reserved_ = static_cast<std::uint32_t>(reserve);
+        made.use(0, pages);
         return made;
+    }
+
+    /// More places, where the old ones are. Their values stay, and no place has a tag. REQUIRES: pages() <
+    /// pages <= reserved().
+    void grow(std::size_t pages) {
+        std::memset(tags(), 0, size_ + kGroup);
+        use(this->pages(), pages);
     }
 
     static constexpr std::size_t places(std::size_t pages) {
@@ -53,6 +65,7 @@ class EntryPages {
     }
 
     std::size_t pages() const { return (size_ * (sizeof(T) + 1) + kPage - 1) / kPage; }
+    std::size_t reserved() const { return reserved_; }
     std::size_t size() const { return size_; }
     T* begin() { return begin_; }
     T* end() { return begin_ + size_; }
@@ -76,14 +89,22 @@ class EntryPages {
     void swap(EntryPages& other) {
         std::swap(begin_, other.begin_);
         std::swap(size_, other.size_);
+        std::swap(reserved_, other.reserved_);
     }
 
   private:
+    // Faulted in at once: one by one would cost four times as much. Kernels before 5.14 do it on touch.
+    void use(std::size_t before, std::size_t pages) {
+        ::madvise(reinterpret_cast<char*>(begin_) + before * kPage, (pages - before) * kPage,
+                  MADV_POPULATE_WRITE);
+        size_ = static_cast<std::uint32_t>(places(pages));
+    }
     std::uint8_t* tags() { return reinterpret_cast<std::uint8_t*>(begin_ + size_); }
     const std::uint8_t* tags() const { return reinterpret_cast<const std::uint8_t*>(begin_ + size_); }
 
     T* begin_ = nullptr;
-    std::size_t size_ = 0;
+    std::uint32_t size_ = 0;
+    std::uint32_t reserved_ = 0;  // pages
 };
 
 }  // namespace sluice::limit

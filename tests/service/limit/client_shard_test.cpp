@@ -45,5 +45,38 @@ TEST(ClientShard, AgreesWithASetWhateverComesAndGoes) {
     }
 }
 
+// Up to its share, some beyond it, and far beyond: where it is, where it is, and elsewhere.
+TEST(ClientShard, GrowsWithoutLosingAnybody) {
+    for (std::uint64_t seed = 1; seed <= 20; ++seed) {
+        const HashSecret secret{seed, ~seed};
+        ClientShard shard;
+        constexpr std::uint32_t kExpected = 2000, kAll = 3 * kExpected;
+        const auto hash = [&](std::uint32_t n) {
+            return siphash_1_3(secret, client(n).high(), client(n).low(), 7);
+        };
+        const ClientEntry* at = nullptr;
+        for (std::uint32_t n = 0; n < kAll; ++n) {
+            ClientEntry entry{.key = client(n), .tat = n};
+            entry.limit_and_one = 8;
+            const std::size_t places = shard.places();
+            ASSERT_EQ(shard.insert(hash(n), entry, secret, kExpected)->tat, n);
+            if (n == 0) at = &shard[0];
+            if (n <= kExpected) {
+                ASSERT_EQ(&shard[0], at);
+            }
+            if (shard.places() == places) continue;
+            std::size_t used = 0;
+            for (std::size_t place = 0; place < shard.places(); ++place) used += shard[place].used();
+            ASSERT_EQ(used, n + 1);
+            for (std::uint32_t each = 0; each <= n; ++each) {
+                const ClientEntry* found = shard.find(hash(each), client(each), 7);
+                ASSERT_TRUE(found) << "seed " << seed << ", " << each << " of " << n;
+                ASSERT_EQ(found->tat, each);
+            }
+        }
+        EXPECT_NE(&shard[0], at);
+    }
+}
+
 }  // namespace
 }  // namespace sluice::limit
