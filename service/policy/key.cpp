@@ -1,8 +1,8 @@
 #include "service/policy/key.h"
 
 #include <algorithm>
-#include <charconv>
 
+#include "service/http/path.h"
 #include "service/http/text.h"
 
 namespace sluice::policy {
@@ -43,37 +43,9 @@ std::string_view bytes_of(const T& value) {
     return {reinterpret_cast<const char*>(&value), sizeof value};
 }
 
-/// Yields text byte by byte with its escapes undone: whoever spells a value differently is still counted
-/// under it. What is no escape stands for itself.
-class Decoded {
-  public:
-    Decoded(std::string_view text, bool form) : rest_(text), form_(form) {}
-
-    int operator()() {
-        if (rest_.empty()) return -1;
-        char c = rest_.front();
-        std::size_t taken = 1;
-        if (c == '%' && rest_.size() >= 3) {
-            unsigned byte = 0;
-            const auto [end, error] = std::from_chars(rest_.data() + 1, rest_.data() + 3, byte, 16);
-            if (error == std::errc() && end == rest_.data() + 3) {
-                c = static_cast<char>(byte);
-                taken = 3;
-            }
-        } else if (c == '+' && form_) {
-            c = ' ';
-        }
-        rest_.remove_prefix(taken);
-        return static_cast<unsigned char>(c);
-    }
-
-  private:
-    std::string_view rest_;
-    bool form_;  // of application/x-www-form-urlencoded
-};
-
+/// Whoever spells a name or a value differently is still counted under it.
 bool decodes_to(std::string_view text, std::string_view name) {
-    Decoded decoded(text, true);
+    http::Unescaped decoded(text, true);
     for (const char c : name)
         if (decoded() != static_cast<unsigned char>(c)) return false;
     return decoded() < 0;
@@ -149,7 +121,7 @@ std::optional<limit::ClientKey> KeyMaker::make(const Request& request, std::size
             case config::KeyKind::global: break;
             case config::KeyKind::host: add_host(request.head.host, digest); break;
             case config::KeyKind::method: digest.add(request.head.method_text); break;
-            case config::KeyKind::path: digest.add_each(Decoded(request.head.path, false)); break;
+            case config::KeyKind::path: digest.add(request.path()); break;
             case config::KeyKind::route: digest.add(bytes_of(route)); break;
             case config::KeyKind::header: there = add_header(request.head.fields, part.name, digest); break;
             case config::KeyKind::cookie:
@@ -159,7 +131,7 @@ std::optional<limit::ClientKey> KeyMaker::make(const Request& request, std::size
             case config::KeyKind::query:
                 if (const auto value = query_parameter(request.head.query, part.name);
                     (there = value.has_value()))
-                    digest.add_each(Decoded(*value, true));
+                    digest.add_each(http::Unescaped(*value, true));
                 break;
         }
         if (there) continue;

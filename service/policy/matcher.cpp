@@ -20,6 +20,8 @@ bool same_host(std::string_view a, std::string_view b) {
 }  // namespace
 
 Matcher::Matcher(const config::Match& match) : match_(match), everything_(match == config::Match{}) {
+    match_.path = http::NormalPath(match.path).text();
+    match_.path_prefix = http::NormalPath(match.path_prefix).text();
     if (!match.path_regex.empty())
         regex_ = std::make_unique<const re2::RE2>(match.path_regex, re2::RE2::Quiet);
 }
@@ -35,8 +37,8 @@ bool Matcher::conditions_hold(const Request& request) const {
     const http::RequestHead& head = request.head;
     if (!match_.listener.empty() && match_.listener != request.listener) return false;
     if (!match_.host.empty() && !same_host(match_.host, head.host)) return false;
-    if (!match_.path.empty() && match_.path != head.path) return false;
-    if (!match_.path_prefix.empty() && !head.path.starts_with(match_.path_prefix)) return false;
+    if (!match_.path.empty() && match_.path != request.path()) return false;
+    if (!match_.path_prefix.empty() && !request.path().starts_with(match_.path_prefix)) return false;
     if (!match_.methods.empty() &&
         std::ranges::find(match_.methods, head.method_text) == match_.methods.end())
         return false;
@@ -46,7 +48,8 @@ bool Matcher::conditions_hold(const Request& request) const {
         });
         if (!there) return false;
     }
-    return !regex_ || re2::RE2::PartialMatch(re2::StringPiece(head.path.data(), head.path.size()), *regex_);
+    return !regex_ ||
+           re2::RE2::PartialMatch(re2::StringPiece(request.path().data(), request.path().size()), *regex_);
 }
 
 }  // namespace sluice::policy

@@ -1,7 +1,7 @@
 #pragma once
 
 // Whether a rule is for a request: the `match` of a route or a limit, compiled. Every condition that is there
-// must hold. Paths are compared as they were sent, undecoded: what the upstream sees is what was matched.
+// must hold. Paths are compared in their normal form (http/path.h), those of the configuration as well.
 
 #include <memory>
 #include <string>

@@ -1,5 +1,6 @@
 #include "service/proxy/exchange.h"
 
+#include "service/http/path.h"
 #include "service/policy/slots.h"
 #include "service/policy/turn.h"
 #include "service/proxy/address_text.h"
@@ -17,8 +18,9 @@ using telemetry::UpstreamFailure;
 /// A path without the prefix that its route strips, if that is whole segments of it: /api is none of /apiary.
 /// What is left may be empty: write_head puts the `/` before it.
 std::string_view stripped(std::string_view origin, std::string_view prefix) {
-    if (!origin.starts_with(prefix)) return origin;
-    const std::string_view rest = origin.substr(prefix.size());
+    const std::size_t size = http::spelled_prefix(origin, prefix);
+    if (size == std::string_view::npos) return origin;
+    const std::string_view rest = origin.substr(size);
     const bool whole = rest.empty() || rest.front() == '/' || rest.front() == '?' || prefix.ends_with('/');
     return whole ? rest : origin;
 }

@@ -174,6 +174,16 @@ def test_a_limit_applies_where_its_match_fits(pair):
     assert not any(answer.has("RateLimit") or answer.has("RateLimit-Policy") for answer in unlimited)
 
 
+def test_another_spelling_of_a_path_is_no_way_around_its_limit(pair):
+    proxy = pair(limits=[{"name": "login", "rate": "1/h", "match": {"path": "/login"}}, {"name": "each", "rate": "1/h", "key": ["ip", "path"], "match": {"path_prefix": "/p/"}}])
+    client = proxy.client()
+    for n, (first, *others) in enumerate([("/login", "/%6Cogin", "//login", "/./login", "/x/../login"), ("/p/a", "/p/%61", "/p//a", "/p/b/../a")]):
+        assert client.get(first).status == 200
+        assert proxy.upstream.requests[n].target == first
+        assert [client.get(other).status for other in others] == [429] * len(others)
+    assert client.get("/p/b").status == 200
+
+
 def test_the_default_of_burst_is_the_count_of_the_rate(pair):
     proxy = pair(limits=[{"rate": "3/h"}])
     client = proxy.client()
