@@ -55,10 +55,11 @@ ClientEntry* ClientShard::insert(std::uint64_t hash, const ClientEntry& entry, c
 }
 
 // Knuth, 6.4 R: an entry behind the gap moves into it unless its home is between them.
-void ClientShard::remove(ClientEntry* entry, const HashSecret& secret) {
+std::size_t ClientShard::remove(ClientEntry* entry, const HashSecret& secret) {
     --size_;
+    std::size_t looked_at = 0;
     auto gap = static_cast<std::size_t>(entry - places_.begin());
-    for (std::size_t at = after(gap); places_[at].used(); at = after(at)) {
+    for (std::size_t at = after(gap); places_[at].used(); at = after(at), ++looked_at) {
         const std::size_t to = home(places_[at].hash(secret));
         const bool between = gap <= at ? gap < to && to <= at : gap < to || to <= at;
         if (between) continue;
@@ -66,6 +67,7 @@ void ClientShard::remove(ClientEntry* entry, const HashSecret& secret) {
         gap = at;
     }
     put(gap, ClientEntry{}, 0);
+    return looked_at;
 }
 
 ClientEntry* ClientShard::find_evictable(Nanos now, const Bans& bans) {
@@ -84,12 +86,17 @@ ClientEntry* ClientShard::find_evictable(Nanos now, const Bans& bans) {
     return found;
 }
 
+std::size_t ClientShard::enough_pages() const {
+    return size_ == 0 ? 0 : 1 + size_ * (sizeof(ClientEntry) + 1) * 5 / 4 / Pages::kPage;
+}
+
+// Together at the front first, and from there to their places as when growing.
 void ClientShard::shrink(const HashSecret& secret) {
-    const std::size_t enough = 1 + size_ * (sizeof(ClientEntry) + 1) * 5 / 4 / Pages::kPage;
-    if (size_ == 0)
-        places_ = {};
-    else if (places_.pages() >= 2 * enough)
-        move_to(enough, places_.reserved(), secret);
+    std::size_t kept = 0;
+    for (const ClientEntry& entry : places_)
+        if (entry.used()) places_[kept++] = entry;
+    places_.shrink(enough_pages(), kept);
+    spread(secret);
 }
 
 void ClientShard::copy_to(std::vector<ClientEntry>& copy) const {
@@ -97,7 +104,7 @@ void ClientShard::copy_to(std::vector<ClientEntry>& copy) const {
     copy.assign(places_.begin(), places_.end());
 }
 
-/// Moves to new pages, for a shard that shrinks or needs more than it has kept free.
+/// Moves to new pages, for a shard that needs more than it has kept free.
 bool ClientShard::move_to(std::size_t pages, std::size_t reserve, const HashSecret& secret) {
     auto old = Pages::map(pages, reserve);
     if (old.size() == 0) return false;

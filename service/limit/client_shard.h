@@ -60,6 +60,8 @@ inline std::uint32_t unseen(std::uint32_t last_seen, Nanos now) {
 
 class alignas(64) ClientShard {
   public:
+    static constexpr std::size_t kPage = EntryPages<ClientEntry>::kPage;
+
     mutable runtime::SpinLock lock;
 
     std::size_t size() const { return size_; }
@@ -94,17 +96,26 @@ class alignas(64) ClientShard {
     ClientEntry* insert(std::uint64_t hash, const ClientEntry& entry, const HashSecret& secret,
                         std::size_t expected);
 
-    /// Removes an entry. What was behind it may move to its place.
-    void remove(ClientEntry* entry, const HashSecret& secret);
+    /// Removes an entry. What was behind it may move to its place. Returns how many were looked at for that:
+    /// all up to the next free place.
+    std::size_t remove(ClientEntry* entry, const HashSecret& secret);
 
     /// Of the next 128 entries: the longest unseen that owes nothing and is not banned; nullptr: there is
     /// none. The next search goes on behind them.
     ClientEntry* find_evictable(Nanos now, const Bans& bans);
 
-    /// Gives memory back when more than half of it lies idle.
-    void shrink(const HashSecret& secret);
+    /// Behind the last place, and behind those that follow it around the end up to the first free one. Who
+    /// removes from here down to place 0 sees all, and closes gaps only over those that stay.
+    std::size_t top() const { return places() == 0 ? 0 : places() + free_place(0); }
 
-    std::size_t bytes() const { return places_.pages() * places_.kPage; }
+    /// More than half of its places lie idle.
+    bool sparse() const { return size_ == 0 ? places() > 0 : places_.pages() >= 2 * enough_pages(); }
+    /// Moves all to fewer places, on pages that it has; the others are idle. REQUIRES: sparse().
+    void shrink(const HashSecret& secret);
+    /// Gives an idle page back to the kernel. False: there is none.
+    bool give_back_page() { return places_.give_back_page(); }
+
+    std::size_t bytes() const { return places_.resident() * kPage; }
 
     /// A number that no use of an entry of this shard had before (InFlight::begin_use).
     std::uint64_t next_use() { return ++uses_; }
@@ -134,6 +145,7 @@ class alignas(64) ClientShard {
         places_.set_tag(place, tag);
     }
     static std::size_t full_pages(std::size_t expected);
+    std::size_t enough_pages() const;
     std::size_t next_size(std::size_t expected, std::uint64_t hash) const;
     bool grow(std::uint64_t hash, const HashSecret& secret, std::size_t expected);
     bool move_to(std::size_t pages, std::size_t reserve, const HashSecret& secret);

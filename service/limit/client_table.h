@@ -105,15 +105,23 @@ class ClientTable {
     /// another's. REQUIRES: nobody uses the limit meanwhile. Some 40 ns for each entry of the table.
     void forget(LimitId limit);
 
-    /// One slice of a sweep: looks at some `entries` places and removes clients not seen for `idle` that owe
-    /// nothing. Returns where to go on, or nullopt after the last place. No lock is held longer than for 32
-    /// places.
+    /// Where a sweep goes on: below which place, in which shard.
     struct Cursor {
         std::size_t shard = 0;
-        std::size_t place = 0;
+        std::size_t place = ~std::size_t{0};
     };
-    std::optional<Cursor> sweep(Cursor from, std::size_t entries, Nanos idle, Nanos now,
-                                std::uint64_t& removed);
+    /// What was done, since the caller zeroed it.
+    struct Swept {
+        std::uint64_t removed = 0;
+        std::uint64_t looked_at = 0;  // places, and entries behind one that was removed
+        std::uint64_t moved = 0;      // entries, to make a shard smaller
+        std::uint64_t pages = 0;      // given back to the kernel
+    };
+    /// One slice of a sweep: removes clients not seen for `idle` that owe nothing, and gives memory back.
+    /// Stops after `work`, where to look at a place is 1, and the rest as much more as it takes longer.
+    /// Returns where to go on, or nullopt after the last place. No lock is held longer than for 32 places, a
+    /// page, or to make a shard smaller that is more than half empty: that is a slice of its own.
+    std::optional<Cursor> sweep(Cursor from, std::size_t work, Nanos idle, Nanos now, Swept& swept);
 
     /// Calls visit(record) for every entry, shard by shard under its lock: `visit` must neither park nor call
     /// back.
@@ -149,6 +157,9 @@ class ClientTable {
                             std::uint64_t cost, Slot& slot);
     static Slot lent_of_shared(std::uint64_t cost);
     bool reserve();
+    bool forgettable(const ClientEntry& entry, Nanos idle_seconds, Nanos now) const;
+    std::size_t sweep_places(ClientShard& shard, std::size_t& below, std::size_t work, Nanos idle_seconds,
+                             Nanos now, Swept& swept);
     static void count(ClientEntry& entry, bool admitted, Nanos now);
     SharedBucket& shared_bucket(const ClientKey& key, LimitId limit);
     State shared_state(const ClientKey& key, LimitId limit) const;

@@ -49,7 +49,7 @@ class EntryPages {
         ::madvise(memory, reserve * kPage, MADV_NOHUGEPAGE);
         made.begin_ = static_cast<T*>(memory);
         made.reserved_ = static_cast<std::uint32_t>(reserve);
-        made.use(0, pages);
+        made.use(pages);
         return made;
     }
 
@@ -57,7 +57,24 @@ class EntryPages {
     /// pages <= reserved().
     void grow(std::size_t pages) {
         std::memset(tags(), 0, size_ + kGroup);
-        use(this->pages(), pages);
+        use(pages);
+    }
+
+    /// Fewer places. The first `kept` values stay, and no place has a tag. The pages behind them remain
+    /// memory, zeroed, until give_back_page(). REQUIRES: pages < pages(), kept <= places(pages).
+    void shrink(std::size_t pages, std::size_t kept) {
+        char* const from = reinterpret_cast<char*>(begin_ + kept);
+        std::memset(from, 0,
+                    static_cast<std::size_t>(reinterpret_cast<char*>(tags()) + size_ + kGroup - from));
+        size_ = static_cast<std::uint32_t>(places(pages));
+    }
+
+    /// Gives the kernel back the last page that no place needs. False: there is none.
+    bool give_back_page() {
+        if (resident_ == pages()) return false;
+        --resident_;
+        ::madvise(reinterpret_cast<char*>(begin_) + resident_ * kPage, kPage, MADV_DONTNEED);
+        return true;
     }
 
     static constexpr std::size_t places(std::size_t pages) {
@@ -65,6 +82,7 @@ class EntryPages {
     }
 
     std::size_t pages() const { return (size_ * (sizeof(T) + 1) + kPage - 1) / kPage; }
+    std::size_t resident() const { return resident_; }
     std::size_t reserved() const { return reserved_; }
     std::size_t size() const { return size_; }
     T* begin() { return begin_; }
@@ -89,14 +107,18 @@ class EntryPages {
     void swap(EntryPages& other) {
         std::swap(begin_, other.begin_);
         std::swap(size_, other.size_);
+        std::swap(resident_, other.resident_);
         std::swap(reserved_, other.reserved_);
     }
 
   private:
     // Faulted in at once: one by one would cost four times as much. Kernels before 5.14 do it on touch.
-    void use(std::size_t before, std::size_t pages) {
-        ::madvise(reinterpret_cast<char*>(begin_) + before * kPage, (pages - before) * kPage,
-                  MADV_POPULATE_WRITE);
+    void use(std::size_t pages) {
+        if (pages > resident_) {
+            ::madvise(reinterpret_cast<char*>(begin_) + resident_ * kPage, (pages - resident_) * kPage,
+                      MADV_POPULATE_WRITE);
+            resident_ = static_cast<std::uint32_t>(pages);
+        }
         size_ = static_cast<std::uint32_t>(places(pages));
     }
     std::uint8_t* tags() { return reinterpret_cast<std::uint8_t*>(begin_ + size_); }
@@ -104,6 +126,7 @@ class EntryPages {
 
     T* begin_ = nullptr;
     std::uint32_t size_ = 0;
+    std::uint32_t resident_ = 0;  // pages
     std::uint32_t reserved_ = 0;  // pages
 };
 

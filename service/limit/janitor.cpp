@@ -8,7 +8,7 @@ namespace sluice::limit {
 
 namespace {
 
-constexpr std::size_t kEntriesPerSlice = 1024;
+constexpr std::size_t kWorkPerSlice = 1024;
 constexpr auto kRelaxed = std::memory_order_relaxed;
 
 }  // namespace
@@ -30,16 +30,16 @@ void Janitor::run() {
 void Janitor::sweep() {
     const runtime::Time began = runtime::now();
     runtime::Time slice = began;
-    std::uint64_t removed = 0;
+    ClientTable::Swept swept;
     for (std::optional<ClientTable::Cursor> at = ClientTable::Cursor{}; at;) {
-        at = table_.sweep(*at, kEntriesPerSlice, idle_after_.load(kRelaxed), slice.time_since_epoch().count(),
-                          removed);
+        at = table_.sweep(*at, kWorkPerSlice, idle_after_.load(kRelaxed), slice.time_since_epoch().count(),
+                          swept);
         const runtime::Time done = runtime::now();
         longest_pause_.store(std::max(longest_pause_.load(kRelaxed), (done - slice).count()), kRelaxed);
         runtime::this_task::yield();
         slice = runtime::now();
     }
-    removed_.fetch_add(removed, kRelaxed);
+    removed_.fetch_add(swept.removed, kRelaxed);
     last_sweep_.store((slice - began).count(), kRelaxed);
     sweeps_.fetch_add(1, kRelaxed);
 }

@@ -1,8 +1,9 @@
 #pragma once
 
 // The janitor: a task like any other that wakes every `sweep_every` and removes the clients that were not
-// seen for `idle_after` and owe nothing. It works in slices of some 20 µs and yields between them; a request
-// waits at most for the 32 places that a slice looks at under one lock.
+// seen for `idle_after` and owe nothing. It works in slices of 4 to 25 µs, bounded by what they do and not by
+// the clock, and yields between them. A request waits for it only where it wants the same one of some
+// thousand shards, which a slice locks for 32 places at a time.
 
 #include <atomic>
 #include <cstdint>

@@ -73,9 +73,9 @@ TEST(EveryAlgorithm, ForgetsWithoutGivingQuotaBackOrTakingAny) {
                 if (slot.cost > 0) lent.push_back({n, slot});
                 if (!lent.empty() && random() % 2 == 0)
                     give_back(table, remembered, lent, random() % lent.size());
-                std::uint64_t removed = 0;
-                if (i % 100 == 0) table.sweep({}, 100'000, 0, now, removed);
-                forgotten += static_cast<int>(removed);
+                ClientTable::Swept swept;
+                if (i % 100 == 0) table.sweep({}, 100'000, 0, now, swept);
+                forgotten += static_cast<int>(swept.removed);
             }
         }
     EXPECT_EQ(decided, 800'000);

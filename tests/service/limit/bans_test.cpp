@@ -256,10 +256,10 @@ TEST(Bans, KeepTheirClientFromBeingForgottenAndEvicted) {
     EXPECT_FALSE(table.find(client(1), kLimit));
 
     const auto sweep_all = [&](Nanos now) {
-        std::uint64_t removed = 0;
+        ClientTable::Swept swept;
         for (std::optional<ClientTable::Cursor> at = ClientTable::Cursor{}; at;)
-            at = table.sweep(*at, 100, kMinute, now, removed);
-        return removed;
+            at = table.sweep(*at, 100, kMinute, now, swept);
+        return swept.removed;
     };
     EXPECT_EQ(sweep_all(kNow + 59 * kMinute), 3U);
     EXPECT_TRUE(table.find(client(2), kLimit));

@@ -36,7 +36,8 @@ TEST(ClientShard, AgreesWithASetWhateverComesAndGoes) {
                 ASSERT_EQ(shard.insert(hash(n), entry, secret, most)->tat, n);
                 model.insert(n);
             }
-            if (i % 3000 == 0) shard.shrink(secret);
+            if (i % 3000 == 0 && shard.sparse()) shard.shrink(secret);
+            if (i % 700 == 0) shard.give_back_page();
             if (i % 500 != 0) continue;
             ASSERT_EQ(shard.size(), model.size());
             for (const std::uint32_t each : model) ASSERT_EQ(find(each)->tat, each);
@@ -75,6 +76,50 @@ TEST(ClientShard, GrowsWithoutLosingAnybody) {
             }
         }
         EXPECT_NE(&shard[0], at);
+    }
+}
+
+// Any share of a shard leaves; it shrinks, gives its pages back, some of them or all, and grows again on what
+// it has.
+TEST(ClientShard, ShrinksWhereItIsWithoutLosingAnybody) {
+    constexpr std::uint32_t kExpected = 2000;
+    for (std::uint32_t seed = 1; seed <= 100; ++seed) {
+        const HashSecret secret{seed, ~std::uint64_t{seed}};
+        std::mt19937_64 random(seed);
+        ClientShard shard;
+        const auto hash = [&](std::uint32_t n) {
+            return siphash_1_3(secret, client(n).high(), client(n).low(), 7);
+        };
+        const auto fill = [&](std::uint32_t from) {
+            for (std::uint32_t n = from; n < kExpected; ++n) {
+                ClientEntry entry{.key = client(n), .tat = n};
+                entry.limit_and_one = 8;
+                ASSERT_TRUE(shard.insert(hash(n), entry, secret, kExpected));
+            }
+        };
+        const auto holds_all_up_to = [&](std::uint32_t last) {
+            ASSERT_EQ(shard.size(), last);
+            for (std::uint32_t n = 0; n < kExpected; ++n) {
+                const ClientEntry* found = shard.find(hash(n), client(n), 7);
+                ASSERT_EQ(found != nullptr, n < last) << "seed " << seed << ", " << n;
+                if (found) {
+                    ASSERT_EQ(found->tat, n);
+                }
+            }
+        };
+        fill(0);
+        const std::size_t full = shard.bytes();
+        const auto stay = seed == 1 ? 0 : static_cast<std::uint32_t>(random() % (kExpected / 2));
+        for (std::uint32_t n = stay; n < kExpected; ++n)
+            shard.remove(shard.find(hash(n), client(n), 7), secret);
+        if (shard.sparse()) shard.shrink(secret);
+        EXPECT_FALSE(shard.sparse());
+        EXPECT_EQ(shard.bytes(), full);
+        holds_all_up_to(stay);
+        for (std::uint64_t left = random() % 30; left > 0 && shard.give_back_page();) --left;
+        holds_all_up_to(stay);
+        fill(stay);
+        holds_all_up_to(kExpected);
     }
 }
 

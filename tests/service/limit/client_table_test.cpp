@@ -21,10 +21,10 @@ const Rule kTen = Bucket(10, 1s, 20);
 const Rule kHundredAnHour = Bucket(100, 1h, 100);
 
 std::uint64_t sweep(ClientTable& table, Nanos idle, Nanos now, std::size_t slice = 100) {
-    std::uint64_t removed = 0;
+    ClientTable::Swept swept;
     for (std::optional<ClientTable::Cursor> at = ClientTable::Cursor{}; at;)
-        at = table.sweep(*at, slice, idle, now, removed);
-    return removed;
+        at = table.sweep(*at, slice, idle, now, swept);
+    return swept.removed;
 }
 
 int admitted(ClientTable& table, const ClientKey& key, const Rule& bucket, Nanos now, int attempts) {
@@ -161,6 +161,31 @@ TEST(ClientTable, SweepFindsAllWhateverItsSlices) {
     }
 }
 
+// Of a full table nobody leaves, few, most, all. Work is counted, so that no other load makes it fail.
+TEST(ClientTable, SliceOfASweepDoesLittleWhoeverLeaves) {
+    constexpr std::uint32_t kClients = 200'000;
+    constexpr std::uint64_t kWork = 1024, kLongestRun = 1024, kHalfAShard = 1024;
+    for (const std::uint32_t percent : {0U, 1U, 10U, 60U, 99U, 100U}) {
+        ClientTable table(kClients, 1 + percent);
+        for (std::uint32_t n = 0; n < kClients; ++n)
+            table.take(client(n), 0, n % 100 < percent ? kTen : kHundredAnHour, 1, kNow);
+        ClientTable::Swept all;
+        for (std::optional<ClientTable::Cursor> at = ClientTable::Cursor{}; at;) {
+            ClientTable::Swept slice;
+            at = table.sweep(*at, kWork, kMinute / 4, kNow + kMinute / 2, slice);
+            ASSERT_LE(slice.looked_at + slice.removed, kWork + kLongestRun) << percent;
+            ASSERT_LE(slice.moved, slice.looked_at == 0 ? kHalfAShard : 0) << percent;
+            ASSERT_LE(slice.pages, 1U) << percent;
+            all.looked_at += slice.looked_at;
+            all.removed += slice.removed;
+            all.pages += slice.pages;
+        }
+        EXPECT_EQ(all.removed, kClients / 100 * percent);
+        EXPECT_LE(all.looked_at, 4 * kClients) << percent;
+        EXPECT_EQ(all.pages > 0, percent >= 60) << percent;
+    }
+}
+
 TEST(ClientTable, EmptiedTableGivesItsMemoryBack) {
     ClientTable table(1'000'000);
     const std::uint64_t before = table.stats().bytes;
@@ -196,8 +221,8 @@ TEST(ClientTable, WhateverIsSweptWheneverNobodyGetsMoreThanTheClosedForm) {
             now += static_cast<Nanos>(random() % (kSecond / 2));
             const auto n = static_cast<std::uint32_t>(random() % 50);
             if (table.take(client(n), 0, bucket, 1, now).admitted) form.admit(n, now);
-            std::uint64_t removed = 0;
-            cursor = table.sweep(cursor, random() % 50, 0, now, removed).value_or(ClientTable::Cursor{});
+            ClientTable::Swept swept;
+            cursor = table.sweep(cursor, random() % 50, 0, now, swept).value_or(ClientTable::Cursor{});
         }
         EXPECT_GT(table.stats().evicted_idle, 0U);
     }

@@ -58,15 +58,15 @@ TEST(InFlight, WhoIsInFlightIsNeverForgotten) {
     ClientTable table(1);
     Slot slot;
     ASSERT_TRUE(table.take(client(1), 0, kThree, 1, kNow, &slot).admitted);
-    std::uint64_t removed = 0;
+    ClientTable::Swept swept;
     const Nanos later = kNow + 1'000'000 * kSecond;
-    table.sweep({}, 1000, kMinute, later, removed);
-    EXPECT_EQ(removed, 0U);
+    table.sweep({}, 1000, kMinute, later, swept);
+    EXPECT_EQ(swept.removed, 0U);
     table.take(client(2), 1, kOwing, 1, later);  // the table is full: it finds no room
     EXPECT_EQ(in_flight(table, client(1)), 1U);
     table.release(client(1), 0, slot);
-    table.sweep({}, 1000, kMinute, later, removed);
-    EXPECT_EQ(removed, 1U);
+    table.sweep({}, 1000, kMinute, later, swept);
+    EXPECT_EQ(swept.removed, 1U);
 }
 
 TEST(InFlight, SlotOfAForgottenClientIsNotTakenFromTheOneThatCameAfter) {
@@ -176,8 +176,8 @@ TEST(InFlight, AHundredThousandFaultsLeaveNoSlotBehindAndNoneIsLentTwice) {
             } else if (what < 97) {
                 table.set_max(1 + random() % 8);
             } else {
-                std::uint64_t removed = 0;
-                table.sweep({}, 1000, 0, now, removed);
+                ClientTable::Swept swept;
+                table.sweep({}, 1000, 0, now, swept);
             }
         }
         for (const auto& [owner, slot] : held) table.release(client(owner), 0, slot);

@@ -157,9 +157,9 @@ TEST(Ban, WhoIsBannedIsWhoWasRefusedTooOftenWhateverElseHappens) {
                 config = std::move(next);
             }
             if (random() % 100 == 0) {
-                std::uint64_t removed = 0;
+                limit::ClientTable::Swept swept;
                 for (std::optional<limit::ClientTable::Cursor> at = limit::ClientTable::Cursor{}; at;)
-                    at = house.ledger.table.sweep(*at, 1000, kSecond, now, removed);
+                    at = house.ledger.table.sweep(*at, 1000, kSecond, now, swept);
                 for (std::size_t part = 0; part < limit::Bans::kParts; ++part)
                     house.ledger.table.bans().expire(part, now, [](const limit::Ban&) {});
             }
