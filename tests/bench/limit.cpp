@@ -4,6 +4,7 @@
 //
 // Each decision reads the clock, as Go's do, and makes its key from an address.
 
+#include <algorithm>
 #include <chrono>
 #include <cstdint>
 #include <cstdio>
@@ -166,14 +167,64 @@ void sweep(std::size_t count, unsigned workers) {
     report("sweep", static_cast<double>(longest) / 1e3);
 }
 
+// The clients with odd numbers leave.
+bool leaves(std::size_t client) {
+    return client % 2 != 0;
+}
+
+limit::Nanos p999(std::vector<limit::Nanos>& all) {
+    const auto at = all.begin() + static_cast<std::ptrdiff_t>(all.size() * 999 / 1000);
+    std::ranges::nth_element(all, at);
+    return *at;
+}
+
+/// One decision in a thousand takes longer than this, of clients at random that stay: without a sweep, and
+/// while the janitor removes the others. Reading the clock is in it.
+void tail(std::size_t count, unsigned workers) {
+    Work work(count);
+    for (std::size_t i = 0; i < count; ++i)
+        work.table.take(limit::ClientKey::of_address(address(i), {}), 0, kBucket, 1,
+                        now() - (leaves(i) ? limit::Nanos{600'000'000'000} : 0));
+    runtime::Scheduler({.workers = workers}).run([&] {
+        std::uint64_t x = 12345;
+        std::vector<limit::Nanos> took;
+        const auto decide = [&] {
+            for (int i = 0; i < 256; ++i) {
+                const std::size_t client = next_random(x) % count & ~std::size_t{1};
+                const limit::Nanos began = now();
+                work.decide(client);
+                took.push_back(now() - began);
+            }
+            runtime::this_task::yield();
+        };
+        while (took.size() < kDecisions) decide();
+        report("tail_without", static_cast<double>(p999(took)) / 1e3);
+        took.clear();
+        limit::Janitor janitor(work.table, {5min, 0s});
+        runtime::WaitGroup ended;
+        ended.add();
+        runtime::go([&] {
+            janitor.run();
+            ended.done();
+        });
+        while (janitor.stats().sweeps == 0) decide();
+        janitor.stop();
+        ended.wait();
+        report("tail_with", static_cast<double>(p999(took)) / 1e3);
+        report("tail_swept",
+               static_cast<double>(work.table.stats().evicted_idle) / static_cast<double>(count));
+    });
+}
+
 }  // namespace
 
 int main(int argc, char** argv) {
     const std::map<std::string, void (*)(std::size_t, unsigned)> rows = {
-        {"hot", hot}, {"decision", decision}, {"first", first}, {"random", random}, {"sweep", sweep}};
+        {"hot", hot},       {"decision", decision}, {"first", first},
+        {"random", random}, {"sweep", sweep},       {"tail", tail}};
     const auto row = argc == 4 ? rows.find(argv[1]) : rows.end();
     if (row == rows.end()) {
-        std::fputs("usage: limit_bench hot|decision|first|random|sweep CLIENTS THREADS\n", stderr);
+        std::fputs("usage: limit_bench hot|decision|first|random|sweep|tail CLIENTS THREADS\n", stderr);
         return 2;
     }
     row->second(std::strtoul(argv[2], nullptr, 10),
