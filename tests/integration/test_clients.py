@@ -136,13 +136,21 @@ def wrk(front, path, script, *arguments, connections, seconds):
     return requests
 
 
-@pytest.mark.parametrize("name,connections", [("empty", 64), ("one", 64), ("64k", 64), ("100m", 1)])
-def test_wrk_downloads(front, nginx, name, connections):
+@pytest.mark.parametrize("name", ["empty", "one", "64k"])
+def test_wrk_downloads(front, nginx, name):
     """Every body that wrk gets is compared with the file, byte by byte."""
-    requests = wrk(front, f"/{name}", "check.lua", nginx.files / name, connections=connections,
-                   seconds=10 if name == "100m" else 1)
+    requests = wrk(front, f"/{name}", "check.lua", nginx.files / name, connections=64, seconds=1)
     total = front.settled()["requests"]
-    assert requests <= total["by_status"]["200"] <= total["total"] <= requests + connections
+    assert requests <= total["by_status"]["200"] <= total["total"] <= requests + 64
+
+
+def test_wrk_downloads_what_is_large(front):
+    """Without looking at the bodies: for that wrk would keep each in one buffer, grown with every piece and moved,
+    and be at 100 MiB for minutes where the kernel is slow at it. Other clients have their digests taken."""
+    out = command("wrk", "-t1", "-c1", "-d5s", "--timeout", "60s", f"{front.url}/100m")
+    assert "Socket errors" not in out and "Non-2xx" not in out, out
+    requests = int(re.search(r"(\d+) requests in", out)[1])
+    assert 0 < requests <= front.settled()["requests"]["by_status"]["200"] <= requests + 1, out
 
 
 @pytest.mark.parametrize("name", ["empty", "one", "64k"])
