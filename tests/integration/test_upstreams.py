@@ -720,7 +720,7 @@ def test_a_reload_keeps_connections_health_and_checks(house, apps):
         assert not stats["healthy"] and stats["checks"] >= checks, "what was known of b is known still"
         assert server(sluice, a)["weight"] == 7 and server(sluice, a)["requests"] == 3
         assert names(client, 8) == "aaaacaaa"
-        assert len([each for each in a.connections if "/healthz" not in {request.target for request in each.requests}]) == 1, "a's connection was kept"
+        assert len([each for each in a.connections if {request.target for request in each.requests} - {"/healthz"}]) == 1, "a's connection was kept"
         logged(sluice, "server is not healthy")
         # A server that is gone is checked no more, and its connections are closed.
         sluice.reload(sluice.config_of([a, b], health=FAST))
