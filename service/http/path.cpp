@@ -44,6 +44,18 @@ void tidy_segments(std::string& path) {
     path.resize(size);
 }
 
+bool begins_with_segments(std::string_view path, std::string_view prefix) {
+    return path.starts_with(prefix) && (path.size() == prefix.size() || path[prefix.size()] == '/');
+}
+
+// How many bytes of `text` spell `prefix`; npos if it does not begin with it.
+std::size_t size_spelling(std::string_view text, std::string_view prefix) {
+    Unescaped bytes(text);
+    for (const char c : prefix)
+        if (bytes() != static_cast<unsigned char>(c)) return std::string_view::npos;
+    return text.size() - bytes.rest().size();
+}
+
 }  // namespace
 
 int Unescaped::operator()() {
@@ -71,11 +83,17 @@ NormalPath::NormalPath(std::string_view path) : text_(path) {
     text_ = made_;
 }
 
-std::size_t spelled_prefix(std::string_view text, std::string_view prefix) {
-    Unescaped bytes(text);
-    for (const char c : prefix)
-        if (bytes() != static_cast<unsigned char>(c)) return std::string_view::npos;
-    return text.size() - bytes.rest().size();
+std::optional<std::string_view> without_prefix(std::string_view origin, std::string_view prefix) {
+    if (prefix.empty()) return origin;
+    const std::string_view path = origin.substr(0, origin.find('?'));
+    const NormalPath whole(path), first(prefix);
+    if (!begins_with_segments(whole.text(), first.text())) return origin;
+    const std::size_t size = size_spelling(path, first.text());
+    if (size == std::string_view::npos) return std::nullopt;
+    const NormalPath rest(path.substr(size));
+    if (size < path.size() && path[size] != '/') return std::nullopt;  // an escaped one
+    if (rest.text() != whole.text().substr(first.text().size())) return std::nullopt;
+    return origin.substr(size);
 }
 
 }  // namespace sluice::http

@@ -5,6 +5,7 @@
 // stays as it came.
 
 #include <cstddef>
+#include <optional>
 #include <string>
 #include <string_view>
 
@@ -40,7 +41,10 @@ class NormalPath {
     std::string_view text_;
 };
 
-/// How many bytes of `text` spell `prefix`, some of them perhaps escaped; npos if it does not begin with it.
-std::size_t spelled_prefix(std::string_view text, std::string_view prefix);
+/// A target's path and query without `prefix`, which is whole segments of it in some spelling: /api is none
+/// of /apiary. What is left may be empty. As it is where the path in its normal form does not begin so.
+/// Nothing where what is left would, in its normal form, be another path than the one behind the prefix:
+/// /x/../api/y, /api/../api/y, //api.
+std::optional<std::string_view> without_prefix(std::string_view origin, std::string_view prefix);
 
 }  // namespace sluice::http

@@ -15,16 +15,6 @@ namespace {
 
 using telemetry::UpstreamFailure;
 
-/// A path without the prefix that its route strips, if that is whole segments of it: /api is none of /apiary.
-/// What is left may be empty: write_head puts the `/` before it.
-std::string_view stripped(std::string_view origin, std::string_view prefix) {
-    const std::size_t size = http::spelled_prefix(origin, prefix);
-    if (size == std::string_view::npos) return origin;
-    const std::string_view rest = origin.substr(size);
-    const bool whole = rest.empty() || rest.front() == '/' || rest.front() == '?' || prefix.ends_with('/');
-    return whole ? rest : origin;
-}
-
 /// Whether the upstream may be asked to change to the protocol that the client names: only where nothing of
 /// the request is still to come, so that it is clear where HTTP ends.
 bool may_change_protocol(const http::RequestHead& head) {
@@ -135,9 +125,15 @@ After Exchange::serve() {
 
 After Exchange::forward(const policy::Request& request, const policy::Client& client,
                         const policy::Route& route, const policy::Verdict& verdict, policy::Slots& slots) {
+    const http::RequestHead& head = request.head;
+    const auto origin = http::without_prefix(head.origin, route.settings->strip_prefix);
+    if (!origin) {
+        return fail({Stage::route, Source::client, 400, false,
+                     "without the prefix that is stripped, this path would lead elsewhere"},
+                    verdict);
+    }
     const AddressText peer(client_.peer());
     const RequestId id;
-    const http::RequestHead& head = request.head;
     const bool keeps_id = client.peer_trusted && head.fields.has(http::FieldId::x_request_id);
     outcome_.request_id = keeps_id ? head.fields.value(http::FieldId::x_request_id) : id.text();
 
@@ -145,7 +141,7 @@ After Exchange::forward(const policy::Request& request, const policy::Client& cl
     Forward forward(client_, request_, buffers_,
                     {.upstream = upstream,
                      .route = *route.settings,
-                     .with = {.origin = stripped(head.origin, route.settings->strip_prefix),
+                     .with = {.origin = *origin,
                               .peer = client_.peer() == policy::kNoAddress ? "" : peer.view(),
                               .proto = client_.stream().secure() ? "https" : "http",
                               .request_id = id.text(),

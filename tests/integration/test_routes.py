@@ -77,11 +77,20 @@ def test_respond_answers_with_status_headers_and_body(start_sluice):
     sluice.stop()
 
 
-@pytest.mark.parametrize("path,seen", [("/api/users?x=1", "/users?x=1"), ("/api/", "/"), ("/api", "/"), ("/api?x", "/?x"), ("/other/api/x", "/other/api/x"), ("/apiary", "/apiary"), ("/%61pi/%7Ex", "/%7Ex"), ("/x/../api/y", "/x/../api/y")])
+@pytest.mark.parametrize("path,seen", [("/api/users?x=1", "/users?x=1"), ("/api/", "/"), ("/api", "/"), ("/api?x", "/?x"), ("/other/api/x", "/other/api/x"), ("/apiary", "/apiary"), ("/%61pi/%7Ex", "/%7Ex")])
 def test_strip_prefix(pair, path, seen):
     proxy = pair(routes=[{"match": {"path_prefix": "/api"}, "upstream": "app", "strip_prefix": "/api"}, {"upstream": "app"}])
     assert proxy.client().get(path).status == 200
     assert proxy.upstream.request().target == seen
+
+
+@pytest.mark.parametrize("path", ["/x/../api/y", "//api/y", "/api/../api/y", "/api%2Fy"])
+def test_no_spelling_of_a_path_shows_the_upstream_what_is_stripped(pair, path):
+    proxy = pair(routes=[{"match": {"path_prefix": "/api"}, "upstream": "app", "strip_prefix": "/api"}, {"upstream": "app"}])
+    with proxy.client() as client:
+        assert client.get(path).status == 400
+        assert client.get("/api/y").status == 200
+    assert proxy.upstream.request().target == "/y"
 
 
 @pytest.mark.parametrize("host,seen", [("preserve", "a.example:81"), ("literal.example", "literal.example"), ("upstream", None), (None, "a.example:81")])

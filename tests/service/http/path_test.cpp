@@ -52,12 +52,55 @@ TEST(NormalPath, NothingLeadsOutOfItOrStaysUntidy) {
     }
 }
 
-TEST(SpelledPrefix, CountsTheBytesThatSpellIt) {
-    EXPECT_EQ(spelled_prefix("/api/x", "/api"), 4u);
-    EXPECT_EQ(spelled_prefix("/%61pi/x", "/api"), 6u);
-    EXPECT_EQ(spelled_prefix("/ap", "/api"), std::string_view::npos);
-    EXPECT_EQ(spelled_prefix("/apj/x", "/api"), std::string_view::npos);
-    EXPECT_EQ(spelled_prefix("/api", "/api"), 4u);
+TEST(WithoutPrefix, TakesWholeSegmentsInAnySpelling) {
+    const std::pair<const char*, const char*> origins[] = {{"/api/x", "/x"},
+                                                           {"/api", ""},
+                                                           {"/api?q", "?q"},
+                                                           {"/api/", "/"},
+                                                           {"/%61pi/%7Ex", "/%7Ex"},
+                                                           {"/api/x/../y", "/x/../y"},
+                                                           {"/api//x?a=/..", "//x?a=/.."},
+                                                           {"/apiary", "/apiary"},
+                                                           {"/other/api", "/other/api"},
+                                                           {"/api/../x", "/api/../x"},
+                                                           {"", ""},
+                                                           {"?q", "?q"},
+                                                           {"*", "*"}};
+    for (const auto& [origin, rest] : origins) EXPECT_EQ(without_prefix(origin, "/api"), rest) << origin;
+    EXPECT_EQ(without_prefix("/a%20b/c", "/a%20b"), "/c");
+}
+
+// An upstream that tidies paths would be led to what the prefix is there to hide.
+TEST(WithoutPrefix, RefusesWhatWouldLeadElsewhere) {
+    for (const char* origin :
+         {"/x/../api/y", "//api/y", "/./api", "/api/../api/y", "/api%2Fx/../../api/y", "/api%2Fx"})
+        EXPECT_EQ(without_prefix(origin, "/api"), std::nullopt) << origin;
+}
+
+// Whatever is let through is, tidied, the prefix and the rest tidied.
+TEST(WithoutPrefix, TheRestIsWhatTheRouteSaw) {
+    std::mt19937 random(9);
+    int stripped = 0, refused = 0;
+    for (int i = 0; i < 300'000; ++i) {
+        std::string path;
+        for (auto left = random() % 6; left > 0; --left) {
+            const char* const parts[] = {"/api", "/%61pi", "/..", "/.", "/", "/x", "%2e", "%2F"};
+            path += parts[random() % 8];
+        }
+        const auto rest = without_prefix(path, "/api");
+        const std::string whole = normal(path);
+        if (!rest) {
+            ++refused;
+            ASSERT_TRUE(whole.starts_with("/api")) << path;
+        } else if (rest->size() != path.size()) {
+            ++stripped;
+            ASSERT_EQ("/api" + (rest->empty() ? "" : normal(*rest)), whole) << path;
+        } else {
+            ASSERT_FALSE(whole == "/api" || whole.starts_with("/api/")) << path;
+        }
+    }
+    EXPECT_GT(stripped, 1000);
+    EXPECT_GT(refused, 1000);
 }
 
 }  // namespace
