@@ -2,12 +2,15 @@
 
 #include "config/load.h"
 
-#include <chrono>
+#include <atomic>
 #include <cstdlib>
+#include <fstream>
+#include <string>
 #include <thread>
 
 #include <fcntl.h>
 #include <gtest/gtest.h>
+#include <sys/ioctl.h>
 #include <sys/stat.h>
 #include <unistd.h>
 
@@ -56,16 +59,28 @@ TEST(Load, APipeThatNobodyWritesToIsNotWaitedFor) {
     ::unlink(path.c_str());
 }
 
-TEST(Load, ReadsAPipe) {
+bool is_asleep(pid_t thread) {
+    std::ifstream file("/proc/self/task/" + std::to_string(thread) + "/stat");
+    std::string line;
+    std::getline(file, line);
+    return line.contains(") S ");
+}
+
+TEST(Load, WaitsForTheRestOfAPipe) {
     int ends[2];
     ASSERT_EQ(::pipe(ends), 0);
-    std::thread writer([&] {
-        std::this_thread::sleep_for(std::chrono::milliseconds(50));  // the reader is there first
-        EXPECT_GT(::write(ends[1], R"({ "upstream": "a:1" })", 21), 0);
-        ::close(ends[1]);
+    ASSERT_EQ(::write(ends[1], R"({ "upstream": )", 14), 14);
+    std::atomic<pid_t> thread = 0;
+    std::thread reader([&] {
+        thread = ::gettid();
+        EXPECT_TRUE(load("/dev/fd/" + std::to_string(ends[0]), {}));
     });
-    EXPECT_TRUE(load("/dev/fd/" + std::to_string(ends[0]), {}));
-    writer.join();
+    // Until it has taken what there is, and sleeps for more.
+    for (int left = 1; left > 0 || !is_asleep(thread); std::this_thread::yield())
+        ASSERT_EQ(::ioctl(ends[0], FIONREAD, &left), 0);
+    EXPECT_EQ(::write(ends[1], R"("a:1" })", 7), 7);
+    ::close(ends[1]);
+    reader.join();
     ::close(ends[0]);
 }
 
