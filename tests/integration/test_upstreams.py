@@ -557,7 +557,7 @@ def test_who_waits_for_a_connection_is_served_in_the_order_of_coming(house, apps
     for number in range(6):
         waiting.append(sluice.client())
         waiting[-1].send(get(f"/{number}"))
-        wait_until(lambda: sluice.stats()["requests"]["in_flight"] == number + 2, "it waits")
+        wait_until(lambda: sluice.stats()["upstreams"][0]["waiting"] == number + 1, "it waits")
     upstream, = sluice.stats()["upstreams"]
     assert (upstream["connections_used"], upstream["connections_max"], upstream["waiting"]) == (1, 1, 6)
     a.go_on.set()
