@@ -187,6 +187,10 @@ bool TcpListener::hand_over() {
     return steer_to_other(descriptor_, local_, before_);
 }
 
+void TcpListener::turn_deaf() {
+    if (path_inode_ == 0) ignore_newcomers(descriptor_);
+}
+
 void TcpListener::share_port(bool shared) {
     socket_call::set_option(descriptor_, SOL_SOCKET, SO_REUSEPORT, shared ? 1 : 0);
 }

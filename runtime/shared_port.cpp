@@ -4,6 +4,7 @@
 #include <cstdio>
 #include <cstring>
 #include <fstream>
+#include <iterator>
 #include <sstream>
 #include <string>
 
@@ -71,6 +72,17 @@ bool steer_to_other(int descriptor, const Endpoint& local, const std::vector<std
     sock_filter code[] = {{BPF_RET | BPF_K, 0, 0, place}};
     const sock_fprog program{1, code};
     return ::setsockopt(descriptor, SOL_SOCKET, SO_ATTACH_REUSEPORT_CBPF, &program, sizeof program) == 0;
+}
+
+// A socket's filter sees the segment from the TCP header on; its flags are the fourteenth byte.
+void ignore_newcomers(int descriptor) {
+    constexpr std::uint32_t kFlags = 13, kSyn = 0x02, kAll = 0xffffffff;
+    sock_filter code[] = {{BPF_LD | BPF_B | BPF_ABS, 0, 0, kFlags},
+                          {BPF_JMP | BPF_JSET | BPF_K, 0, 1, kSyn},
+                          {BPF_RET | BPF_K, 0, 0, 0},
+                          {BPF_RET | BPF_K, 0, 0, kAll}};
+    const sock_fprog program{std::size(code), code};
+    ::setsockopt(descriptor, SOL_SOCKET, SO_ATTACH_FILTER, &program, sizeof program);
 }
 
 }  // namespace sluice::runtime

@@ -207,6 +207,10 @@ class TcpListener {
     // (both with reuse_port), and tells whether there is one. Accept on for a while before close(): what was
     // on its way still comes here, and a close would reset it. Reads a file of /proc.
     bool hand_over();
+    // turn_deaf() lets no connection begin here any more, without telling who tries: a second later they try
+    // again, and come to another listener of the port. What has begun still comes, so accept on for a while
+    // before close(). Only where another listener takes over. Nothing happens to a Unix socket.
+    void turn_deaf();
     // share_port() lets another socket be bound to the port, at the same or an overlapping address, if that
     // one has reuse_port as well, or no longer.
     void share_port(bool shared);

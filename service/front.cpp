@@ -140,13 +140,19 @@ void Front::commit() {
     close_all(leaving);
 }
 
-// One whose port goes on at another address hears for a moment of what was on its way to it.
+// One whose port goes on at another address leaves newcomers to that, and takes what has begun.
 void Front::close_all(const std::vector<ListenerPtr>& leaving) {
     const auto goes_on = [&](const ListenerPtr& listener) {
         return std::ranges::any_of(
             open_, [&](const ListenerPtr& each) { return same_port(each->address(), listener->address()); });
     };
-    if (std::ranges::any_of(leaving, goes_on)) runtime::this_task::sleep_for(kUnderWay);
+    bool under_way = false;
+    for (const ListenerPtr& listener : leaving) {
+        if (!goes_on(listener)) continue;
+        listener->turn_deaf();
+        under_way = true;
+    }
+    if (under_way) runtime::this_task::sleep_for(kUnderWay);
     for (const ListenerPtr& listener : leaving) listener->close();
     leaving_.assign(leaving.begin(), leaving.end());
 }

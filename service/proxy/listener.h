@@ -27,6 +27,8 @@ class Listener {
     /// TcpListener's; only of a listener that is to share its port for good, as it was opened.
     bool hand_over() { return reuse_port_ && socket_.hand_over(); }
     bool reuse_port() const { return reuse_port_; }
+    /// TcpListener's.
+    void turn_deaf() { socket_.turn_deaf(); }
     void share_port(bool shared) { socket_.share_port(shared); }
 
     std::shared_ptr<const Entrances> entrances() const {

@@ -80,13 +80,14 @@ def test_a_reload_moves_between_all_addresses_and_one_of_them(pair):
     port = free_port()
     proxy = pair(listen=f"0.0.0.0:{port}")
     config = {"upstream": proxy.upstream.address, "log": {"access": "off"}}
-    load = SteadyLoad(("127.0.0.1", port), 16)
+    load, newcomers = SteadyLoad(("127.0.0.1", port), 16), SteadyLoad(("127.0.0.1", port), 0, fresh=8)
     load.wait_for(100)
-    for address in (f"127.0.0.1:{port}", f"0.0.0.0:{port}", f"127.0.0.1:{port}"):
+    for address in [f"127.0.0.1:{port}", f"0.0.0.0:{port}"] * 10 + [f"127.0.0.1:{port}"]:
         proxy.sluice.reload({**config, "listen": address})
         with RawClient(("127.0.0.1", port)) as client:
             assert client.get().status == 200
         load.wait_for(100)
+    newcomers.end()
     load.end()
     assert load.connected == 16
 

@@ -62,6 +62,32 @@ TEST_P(ListenerTest, ReusePortLetsASuccessorShareThePort) {
     });
 }
 
+// The kernel prefers the one for the address as long as it listens.
+TEST_P(ListenerTest, OneThatIsDeafLeavesNewcomersToTheOtherAndTakesWhatHadBegun) {
+    run([] {
+        auto deaf = TcpListener::bind(loopback(0), {.reuse_port = true}).value();
+        const Endpoint port = deaf.local();
+        auto everywhere = port;
+        reinterpret_cast<sockaddr_in*>(everywhere.data())->sin_addr.s_addr = INADDR_ANY;
+        auto other = TcpListener::bind(everywhere, {.reuse_port = true});
+        ASSERT_TRUE(other.has_value());
+        auto before = TcpStream::connect(port, now() + 30s);
+        deaf.turn_deaf();
+        EXPECT_EQ(TcpStream::connect(port, now() + 50ms).error(), asio::error::timed_out) << "nor refused";
+        EXPECT_TRUE(deaf.accept().has_value());
+        WaitGroup ended;
+        ended.add();
+        go([&] {
+            EXPECT_TRUE(TcpStream::connect(port, now() + 30s).has_value());
+            ended.done();
+        });
+        deaf.close();
+        EXPECT_EQ(deaf.accept().error(), asio::error::operation_aborted);
+        EXPECT_TRUE(other->accept().has_value());
+        ended.wait();
+    });
+}
+
 TEST_P(ListenerTest, V6ListenerTakesV4ClientsUnlessToldNot) {
     run([] {
         using asio::ip::tcp;
