@@ -1,6 +1,7 @@
 #include "service/proxy/connection.h"
 
 #include <array>
+#include <memory>
 #include <new>
 #include <utility>
 
@@ -76,21 +77,18 @@ void Connection::woken(runtime::Dormant& self, runtime::Wake why) {
 static_assert(sizeof(Buffers) + sizeof(Exchange) <= 200 * 1024);
 
 void Connection::serve(runtime::Time first_by) {
+    // Ends it, also where memory runs out; until it dozes or is a tunnel.
+    const auto end = [](Connection* connection) { delete connection; };
+    std::unique_ptr<Connection, decltype(end)> self(this, end);
     Buffers buffers;
     if (!introduced_) [[unlikely]] {
-        if (!introduce(buffers.request, first_by)) {
-            delete this;
-            return;
-        }
-        if (buffers.request.empty() && rest(first_by)) return;
+        if (!introduce(buffers.request, first_by)) return;
+        if (buffers.request.empty() && rest(first_by)) return void(self.release());
     }
     if (entrances_->acceptor && !stream_.secure()) [[unlikely]] {
-        if (!shake_hands(buffers.request.bytes(), first_by)) {
-            delete this;
-            return;
-        }
+        if (!shake_hands(buffers.request.bytes(), first_by)) return;
         buffers.request.keep(buffers.request.bytes().last(0));
-        if (rest(first_by)) return;
+        if (rest(first_by)) return void(self.release());
     }
     for (;;) {
         ++requests_;
@@ -99,17 +97,17 @@ void Connection::serve(runtime::Time first_by) {
         if (after == After::next) {
             first_by = exchange.ended() + snapshot_->config.timeouts.keep_alive;
             if (!buffers.request.empty() || !rest(first_by)) continue;
-            return;  // dozing: `this` is another task's now, or nobody's
+            return void(self.release());  // another task's now, or nobody's
         }
         if (after == After::tunnel) {
             snapshot_.reset();  // a reload is not to keep it for the hours that a tunnel may last
-            return tunnel_.load(std::memory_order_relaxed)
+            return self.release()
+                ->tunnel_.load(std::memory_order_relaxed)
                 ->start(buffers.request.view(), exchange.sent_behind_head());
         }
         if (after == After::linger) linger(kLingerBytes, kLinger);
         if (after == After::cut_short) linger(kLingerBytesMalformed, kLingerMalformed);
         if (after == After::reset) stream_.reset_on_close();  // by the destructor, out of the registry
-        delete this;
         return;
     }
 }

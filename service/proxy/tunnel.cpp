@@ -1,5 +1,6 @@
 #include "service/proxy/tunnel.h"
 
+#include <new>
 #include <utility>
 
 #include <boost/asio/buffer.hpp>
@@ -52,7 +53,12 @@ void Tunnel::start(std::string_view early, std::uint64_t sent) {
 
 // In a task of its own when there is something to do: the caller's stack is deep.
 void Tunnel::resume(Way& way) {
-    if (!rest(way)) runtime::go([this, &way] { relay(way); });
+    if (rest(way)) return;
+    try {
+        runtime::go([this, &way] { relay(way); });
+    } catch (const std::bad_alloc&) {  // there is no memory for a stack
+        fail(Cause::cancelled);
+    }
 }
 
 void Tunnel::cancel() {

@@ -4,6 +4,7 @@ import collections
 import pathlib
 import signal
 import socket
+import ssl
 import subprocess
 import threading
 import time
@@ -11,7 +12,9 @@ import time
 import pytest
 
 from support.client import expect_problem, get
+from support.ports import free_port
 from support.sluice import SANITIZER_MEMORY
+from support.tls import SecureClient
 from support.upstream import Blackhole, Refusing, chunked, in_turn, once, response, serve
 from support.wait import DEADLINE, PATIENCE, wait_until
 from support.wire import Ended
@@ -585,6 +588,31 @@ def test_section_3_row_16_out_of_memory(pair):
     assert proxy.sluice.alive()
     proxy.upstream.go_on.set()
     assert collections.Counter(client.read().status for client in clients) == {200: 400}
+
+
+@pytest.mark.skipif(SANITIZER_MEMORY != 1, reason="a sanitizer's own memory would be the first to fail")
+def test_section_3_row_16_out_of_memory_in_handshakes(pair, authority):
+    """Connections whose handshake finds no memory end, and nothing is left of them."""
+    listen = [{"address": f"127.0.0.1:{free_port()}", "tls": authority.issue("a.example").files}]
+    proxy = pair(listen=listen, sluice_options={"environment": {"MALLOC_ARENA_MAX": "1"}})  # no reserve of addresses
+    context = authority.client_context()
+    with SecureClient(proxy.sluice.address, context) as client:
+        assert client.get().status == 200
+    pid = str(proxy.sluice.pid)
+    pages = int(pathlib.Path(f"/proc/{pid}/statm").read_text().split()[0])
+    subprocess.run(["prlimit", "--pid", pid, f"--as={pages * 4096}:"], check=True)
+    clients, failed = [], 0
+    while failed < 20 and len(clients) < 2000:
+        try:
+            clients.append(SecureClient(proxy.sluice.address, context))
+        except (ConnectionError, ssl.SSLError):
+            failed += 1
+    for client in clients:
+        client.close()
+    subprocess.run(["prlimit", "--pid", pid, "--as=unlimited:"], check=True)
+    assert failed == 20
+    with SecureClient(proxy.sluice.address, context) as client:
+        assert client.get().status == 200
 
 
 def test_section_3_row_16_out_of_descriptors(pair):
