@@ -261,8 +261,8 @@ bool ClientTable::forgettable(const ClientEntry& entry, Nanos idle_seconds, Nano
 }
 
 // From the top down: behind an entry that leaves are only those that stay. Upwards, all that leave would be
-// moved for each one before them, a hundred where the table is full.
-/// Returns the work done. REQUIRES: the shard's lock is held.
+// moved for each one before them, a hundred where the table is full. Returns the work done. REQUIRES: the
+// shard's lock is held.
 std::size_t ClientTable::sweep_places(ClientShard& shard, std::size_t& below, std::size_t work,
                                       Nanos idle_seconds, Nanos now, Swept& swept) {
     const std::size_t places = shard.places();
