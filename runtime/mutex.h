@@ -3,6 +3,7 @@
 #include <atomic>
 #include <cstdint>
 
+#include "runtime/time.h"
 #include "runtime/wait_list.h"
 
 namespace sluice::runtime {
@@ -12,6 +13,7 @@ namespace sluice::runtime {
 //
 //     Mutex mutex;
 //     std::lock_guard lock(mutex);
+//     std::unique_lock lock(mutex, now() + 10ms);  // if (lock): it is ours
 //
 // A lock that is free goes to whoever asks first, even past tasks that wait (barging): handing it to a waiter
 // would leave it idle until that waiter runs. The unfairness is bounded: a waiter that was woken kBargesMax
@@ -22,16 +24,23 @@ namespace sluice::runtime {
 template <class Host>
 class BasicMutex {
   public:
-    static constexpr unsigned kBargesMax = 4;
+    static constexpr unsigned kBargesMax = Host::kBargesMax;
 
     BasicMutex() = default;
     BasicMutex(const BasicMutex&) = delete;
     BasicMutex& operator=(const BasicMutex&) = delete;
 
-    // lock() parks until the lock is the caller's. Not reentrant, neither timed nor cancelled.
+    // lock() parks until the lock is the caller's. Not reentrant. Neither timed nor cancelled: it returns
+    // with the lock, since a std::lock_guard has no way to hear that it has none.
     void lock() {
         if (!take_free()) lock_slow();
     }
+
+    // try_lock_until() is lock() that gives up at `deadline`, at the deadline of the task, or when the task
+    // is cancelled: false. A lock that is free it takes in any case. With kNever it is a lock() that can be
+    // cancelled.
+    bool try_lock_until(Time deadline) { return take_free() || lock_slow_until(deadline); }
+    bool try_lock_for(Duration duration) { return take_free() || lock_slow_until(from_now(duration)); }
 
     bool try_lock() {
         std::uint32_t word = word_.load(std::memory_order_relaxed);
@@ -70,8 +79,11 @@ class BasicMutex {
                                              std::memory_order_relaxed);
     }
     void lock_slow();
+    bool lock_slow_until(Time deadline);
     bool spin();
+    bool take_woken();
     bool enqueue(Wait& wait);
+    bool withdraw(Wait& wait);
     void unlock_slow(std::uint32_t word);
     void wake_first(std::uint32_t word);
 

@@ -10,6 +10,7 @@
 //   kQueue set by one that is about to wait: kLocked may come and go, and kWoken go. unlock() need not wake
 //   anybody:
 //     the one who holds kQueue looks at kLocked when it lets go, and takes a lock that became free.
+//   kQueue set by one that has given up: the same, but that kLocked may have been clear from the beginning.
 //   kQueue set by unlock(), with kLocked still set: nothing changes. The lock is released together with
 //   kQueue in the
 //     last access to the mutex, so that the next holder may destroy it.
@@ -22,29 +23,53 @@ struct BasicMutex<Host>::Wait {
     std::uint32_t woken;  // kWoken if this task was woken and owes the word that bit
     unsigned losses;
     bool owner = false;  // the lock was taken by the commit or handed over by unlock()
+
+    static bool commit(void* arg, Task*) {
+        auto& self = *static_cast<Wait*>(arg);
+        return self.mutex->enqueue(self);
+    }
 };
 
 template <class Host>
 void BasicMutex<Host>::lock_slow() {
     if (spin()) return;
+    Wait wait{this, Waiter(Host::waiting_task(), Waiter::Sole{}), 0, 0};
+    wait.waiter.payload = &wait;
+    for (;; ++wait.losses) {
+        Host::park(WaitReason::mutex, this, &Wait::commit, &wait);
+        if (wait.owner || take_woken()) return;
+        wait.woken = kWoken;
+    }
+}
+
+// lock_slow(), of a wait that somebody else may end as well: who is woken, or handed the lock, is claimed
+// before, so that neither goes to one that has given up.
+template <class Host>
+bool BasicMutex<Host>::lock_slow_until(Time deadline) {
+    if (spin()) return true;
+    if (deadline != kNever && deadline <= Host::now()) return false;
     Wait wait{this, Waiter(Host::waiting_task()), 0, 0};
     wait.waiter.payload = &wait;
-    auto commit = [](void* arg, Task*) {
-        auto& self = *static_cast<Wait*>(arg);
-        return self.mutex->enqueue(self);
-    };
-    for (;; ++wait.losses) {
-        Host::park(WaitReason::mutex, this, commit, &wait);
-        if (wait.owner) return;
+    for (;; ++wait.losses, wait.waiter.reopen()) {
+        const Outcome outcome =
+            Host::park_until(WaitReason::mutex, this, wait.waiter, deadline, &Wait::commit, &wait);
+        if (outcome != Outcome::woken) return withdraw(wait);
+        if (wait.owner || take_woken()) return true;
         wait.woken = kWoken;
-        std::uint32_t word = word_.load(std::memory_order_relaxed);
-        while ((word & kLocked) == 0) {
-            if (word_.compare_exchange_weak(word, (word & ~kWoken) | kLocked, std::memory_order_acquire,
-                                            std::memory_order_relaxed)) {
-                return;
-            }
+    }
+}
+
+// Takes the lock, for a task that was woken, unless another was faster.
+template <class Host>
+bool BasicMutex<Host>::take_woken() {
+    std::uint32_t word = word_.load(std::memory_order_relaxed);
+    while ((word & kLocked) == 0) {
+        if (word_.compare_exchange_weak(word, (word & ~kWoken) | kLocked, std::memory_order_acquire,
+                                        std::memory_order_relaxed)) {
+            return true;
         }
     }
+    return false;
 }
 
 // Waits a moment for a holder on another worker, which costs less than parking when it only does a little.
@@ -109,6 +134,30 @@ bool BasicMutex<Host>::enqueue(Wait& wait) {
     return false;
 }
 
+// Takes one that has given up out of the list, unless an unlock() has. True: with the lock, which is free and
+// perhaps was left to the holder of kQueue.
+template <class Host>
+bool BasicMutex<Host>::withdraw(Wait& wait) {
+    std::uint32_t word = word_.load(std::memory_order_relaxed);
+    for (typename Host::Backoff backoff;;) {
+        if ((word & kQueue) != 0) {
+            backoff.pause();
+            word = word_.load(std::memory_order_relaxed);
+        } else if (word_.compare_exchange_weak(word, word | kQueue, std::memory_order_acquire,
+                                               std::memory_order_relaxed)) {
+            break;
+        }
+    }
+    waiters_.remove(wait.waiter);
+    const std::uint32_t gone = waiters_.empty() ? kQueue | kWaiting | kHandOver : kQueue;
+    word = word_.load(std::memory_order_relaxed);
+    // acquire: the lock, if it is free; release: the list.
+    while (!word_.compare_exchange_weak(word, (word & ~gone) | kLocked, std::memory_order_acq_rel,
+                                        std::memory_order_relaxed)) {
+    }
+    return (word & kLocked) == 0;
+}
+
 template <class Host>
 void BasicMutex<Host>::unlock_slow(std::uint32_t word) {
     for (typename Host::Backoff backoff;;) {
@@ -131,8 +180,12 @@ void BasicMutex<Host>::unlock_slow(std::uint32_t word) {
 // `word` is the word without the kQueue that the caller has set: nobody changes it meanwhile.
 template <class Host>
 void BasicMutex<Host>::wake_first(std::uint32_t word) {
-    Waiter* first = waiters_.pop_front();
+    Waiter* first = waiters_.claim_front();
     if (waiters_.empty()) word &= ~kWaiting;
+    if (first == nullptr) {  // all have given up
+        word_.store(word & ~(kLocked | kHandOver), std::memory_order_release);
+        return;
+    }
     if ((word & kHandOver) != 0) {
         static_cast<Wait*>(first->payload)->owner = true;
         word &= ~kHandOver;

@@ -21,6 +21,7 @@ struct OnTasks {
     using Atomics = StdAtomics;
     using Lock = SpinLock;
     using Backoff = runtime::Backoff;
+    static constexpr unsigned kBargesMax = 4;  // of a mutex
 
     static Task* waiting_task() { return runtime::waiting_task(); }
     static void park(WaitReason reason, const void* what, Commit commit, void* arg) {
@@ -31,6 +32,7 @@ struct OnTasks {
         return runtime::park_until(reason, what, waiter, deadline, commit, arg);
     }
     static void unpark(Task* task) { runtime::unpark(task); }
+    static Time now() { return runtime::now(); }
     // Whether nobody else can run meanwhile, so that waiting a moment for a holder is in vain.
     static bool alone() { return runtime::waiting_task()->scheduler->workers() == 1; }
 };

@@ -100,8 +100,7 @@ void yield() {
 
 void sleep_for(Duration duration) {
     if (duration <= Duration::zero()) return yield();
-    const Time start = now();
-    sleep_until(duration < kNever - start ? start + duration : kNever);
+    sleep_until(from_now(duration));
 }
 
 void sleep_until(Time time) {

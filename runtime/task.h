@@ -210,6 +210,10 @@ struct Waiter {
 
     bool sole() const { return ticket == kSole; }
 
+    // reopen() opens a further wait of the same task, after one that has ended and with the Waiter in no
+    // list.
+    void reopen() { ticket = task->wait.open(); }
+
     // wake() claims the wait as `woken`, and notes that it was this Waiter of the wait. True: the caller must
     // unpark(task), after any writes that the task is to find; false: leave it alone.
     bool wake() {

@@ -25,6 +25,7 @@ struct CheckedHost {
     };
     using Lock = BasicSpinLock<Atomics, Backoff>;
     using Tasks = std::array<CheckedTask, 4>;
+    static constexpr unsigned kBargesMax = 1;  // so that a lock is handed over within few steps
 
     inline static Tasks* tasks = nullptr;
 
@@ -57,6 +58,7 @@ struct CheckedHost {
         if (task.wait.cancel_exposed()) unpark(&task);
     }
 
+    static Time now() { return Time{}; }
     static bool alone() { return true; }
 
   private:

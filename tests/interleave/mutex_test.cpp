@@ -1,5 +1,5 @@
 // The mutex, in every order in which the steps of those who use it can happen; and once more with
-// read-modify-writes in two parts, which must be found.
+// read-modify-writes in two parts, and with one step left out where a waiter gives up: these must be found.
 
 #include <memory>
 #include <string>
@@ -13,6 +13,42 @@
 namespace sluice::runtime::interleave {
 namespace {
 
+// Hosts of mutants: of each mutex one function is replaced below.
+struct LooksNotBack : CheckedHost<> {};
+struct WakesUnasked : CheckedHost<> {};
+
+}  // namespace
+}  // namespace sluice::runtime::interleave
+
+namespace sluice::runtime {
+
+// Who gives up lets go of the list without a look whether the lock was released meanwhile.
+template <>
+bool BasicMutex<interleave::LooksNotBack>::withdraw(Wait& wait) {
+    while ((word_.fetch_or(kQueue) & kQueue) != 0) interleave::LooksNotBack::Atomics::pause();
+    waiters_.remove(wait.waiter);
+    word_.fetch_and(waiters_.empty() ? ~(kQueue | kWaiting | kHandOver) : ~kQueue);
+    return false;
+}
+
+// unlock() takes the first of the list without asking whether that one has given up.
+template <>
+void BasicMutex<interleave::WakesUnasked>::wake_first(std::uint32_t word) {
+    Waiter* const first = waiters_.pop_front();
+    if (waiters_.empty()) word &= ~kWaiting;
+    const bool hands_over = (word & kHandOver) != 0;
+    if (hands_over) static_cast<Wait*>(first->payload)->owner = true;
+    first->task->wait.claim(first->ticket, Outcome::woken);
+    Task* const task = first->task;
+    word_.store(hands_over ? word & ~kHandOver : (word & ~kLocked) | kWoken);
+    interleave::WakesUnasked::unpark(task);
+}
+
+}  // namespace sluice::runtime
+
+namespace sluice::runtime::interleave {
+namespace {
+
 template <class Host>
 struct Room {
     Room() { Host::tasks = &tasks; }
@@ -22,9 +58,20 @@ struct Room {
     typename Host::Atomics::template Atomic<int> inside{0};
     bool crowded = false;
     int visits = 0;
+    int given_up = 0;
 
     void visit() {
         mutex.lock();
+        stay();
+    }
+    void visit_unless_cancelled() {
+        if (!mutex.try_lock_until(kNever)) {
+            ++given_up;
+            return;
+        }
+        stay();
+    }
+    void stay() {
         crowded |= inside.fetch_add(1) != 0;
         ++visits;
         inside.fetch_sub(1);
@@ -32,7 +79,7 @@ struct Room {
     }
     std::string check(int expected) {
         if (crowded) return "two at a time";
-        if (visits != expected) return "a visit was lost";
+        if (visits + given_up != expected) return "a visit was lost";
         for (const CheckedTask& task : tasks) {
             if (task.unparked_twice) return "a task was unparked twice";
         }
@@ -60,6 +107,35 @@ TEST(InterleaveMutex, LetsInOneAtATimeAndLeavesNobodyAsleep) {
 TEST(InterleaveMutex, ACompareAndSwapInTwoStepsIsFound) {
     const Exploration found = visits<CheckedHost<Without::atomicity>>(2);
     EXPECT_NE(found.bug, "") << "in " << found.schedules << " schedules";
+}
+
+// One of three is cancelled, while it is about to wait, waits, was woken, or was handed the lock.
+template <class Host>
+Exploration one_gives_up(unsigned preemptions) {
+    return Explorer({.preemptions = preemptions, .delays = 1}).explore([] {
+        auto room = std::make_shared<Room<Host>>();
+        return Program{{[room] {
+                            room->visit();
+                            room->visit();
+                        },
+                        [room] { room->visit_unless_cancelled(); }, [room] { room->visit(); },
+                        [room] { Host::cancel(room->tasks[1]); }},
+                       [room] { return room->check(4); }};
+    });
+}
+
+TEST(InterleaveMutex, OneThatGivesUpTakesNeitherWakeNorLockAlong) {
+    expect_correct("mutex: one gives up", one_gives_up<CheckedHost<>>(2));
+}
+
+TEST(InterleaveMutex, GivingUpWithoutALookBackIsFound) {
+    const Exploration found = one_gives_up<LooksNotBack>(2);
+    EXPECT_NE(found.bug.find("all threads wait"), std::string::npos) << found.bug;
+}
+
+TEST(InterleaveMutex, WakingOneThatHasGivenUpIsFound) {
+    const Exploration found = one_gives_up<WakesUnasked>(2);
+    EXPECT_NE(found.bug.find("unparked twice"), std::string::npos) << found.bug;
 }
 
 }  // namespace

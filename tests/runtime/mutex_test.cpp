@@ -2,8 +2,10 @@
 
 #include <algorithm>
 #include <atomic>
+#include <chrono>
 #include <mutex>
 
+#include "runtime/task_group.h"
 #include "runtime/this_task.h"
 #include "runtime/wait_group.h"
 #include "tests/runtime/on_workers.h"
@@ -11,8 +13,11 @@
 namespace sluice::runtime {
 namespace {
 
+using namespace std::chrono_literals;
+
 class MutexTest : public OnWorkers {};
 ON_WORKERS(MutexTest);
+class MutexInVirtualTime : public InVirtualTime {};
 
 TEST_P(MutexTest, ExcludesOthers) {
     run([] {
@@ -139,6 +144,89 @@ TEST_P(MutexTest, MayBeDestroyedByTheTaskThatUnlockedItLast) {
             };
             go(drop);
             drop();
+        }
+    });
+}
+
+TEST_F(MutexInVirtualTime, GivesUpAtTheDeadline) {
+    run([] {
+        const Time start = now();
+        Mutex mutex;
+        EXPECT_TRUE(mutex.try_lock_until(start - 1s)) << "a free lock is taken in any case";
+        EXPECT_FALSE(mutex.try_lock_until(start - 1s));
+        EXPECT_FALSE(mutex.try_lock_for(0ms));
+        EXPECT_EQ(now() - start, 0ms);
+        EXPECT_FALSE(std::unique_lock(mutex, 10ms).owns_lock());
+        EXPECT_EQ(now() - start, 10ms);
+        {
+            const this_task::DeadlineScope within(start + 15ms);
+            EXPECT_FALSE(mutex.try_lock_until(kNever));
+        }
+        EXPECT_EQ(now() - start, 15ms);
+        go([&] {
+            this_task::sleep_for(5ms);
+            mutex.unlock();
+        });
+        const std::unique_lock lock(mutex, start + 1h);
+        EXPECT_TRUE(lock.owns_lock());
+        EXPECT_EQ(now() - start, 20ms);
+    });
+}
+
+TEST_P(MutexTest, OneThatIsCancelledLeavesTheQueueToTheOthers) {
+    run([] {
+        Mutex mutex;
+        mutex.lock();
+        TaskGroup cancelled;
+        cancelled.go([&] { EXPECT_FALSE(mutex.try_lock_until(kNever)); });
+        TaskGroup patient;
+        patient.go([&] { std::lock_guard lock(mutex); });
+        cancelled.cancel();
+        cancelled.wait();
+        mutex.unlock();
+        patient.wait();
+        EXPECT_TRUE(mutex.try_lock());
+        mutex.unlock();
+    });
+}
+
+// Deadlines and cancellations that come just when the lock is let go: it is not lost, and nobody has it
+// twice.
+TEST_P(MutexTest, GivingUpMeetsTheUnlockAtAnyMoment) {
+    run([] {
+        for (int round = 0; round < 150; ++round) {
+            Mutex mutex;
+            int visits = 0;  // plain: TSan would see an unprotected change
+            std::atomic<int> expected = 0;
+            const auto visit = [&] {
+                ++visits;
+                this_task::yield();
+                ++expected;
+                mutex.unlock();
+            };
+            TaskGroup hasty;
+            TaskGroup patient;
+            for (int task = 0; task < 3; ++task) {
+                hasty.go([&] {
+                    for (int i = 0; i < 10; ++i) {
+                        const Time deadline = i % 2 == 0 ? kNever : now() + i * 20us;
+                        if (mutex.try_lock_until(deadline)) visit();
+                    }
+                });
+                patient.go([&] {
+                    for (int i = 0; i < 10; ++i) {
+                        mutex.lock();
+                        visit();
+                    }
+                });
+            }
+            for (int i = 0; i < round % 8; ++i) this_task::yield();
+            hasty.cancel();
+            hasty.wait();
+            patient.wait();
+            EXPECT_EQ(visits, expected);
+            EXPECT_TRUE(mutex.try_lock());
+            mutex.unlock();
         }
     });
 }
