@@ -6,6 +6,8 @@
 #include <stdexcept>
 
 #include "runtime/once.h"
+#include "runtime/semaphore.h"
+#include "runtime/task_group.h"
 #include "runtime/this_task.h"
 #include "tests/runtime/on_workers.h"
 
@@ -134,6 +136,41 @@ TEST_P(OnceTest, CallThatThrowsLeavesTheNextToTry) {
         int calls = 0;
         once.call([&] { ++calls; });
         once.call([&] { ++calls; });
+        EXPECT_EQ(calls, 1);
+    });
+}
+
+TEST_P(OnceTest, ACallThatWaitsForAnothersCanBeCancelled) {
+    run([] {
+        Once once;
+        Semaphore go_on(0);
+        Semaphore begun(0);
+        TaskGroup first;
+        first.go([&] {
+            once.call([&] {
+                begun.release();
+                go_on.acquire();
+            });
+        });
+        begun.acquire();
+        EXPECT_FALSE(once.call_until(now() + 1ms, [] { ADD_FAILURE() << "a second call"; }));
+        TaskGroup second;
+        second.go([&] { EXPECT_FALSE(once.call_until(kNever, [] { ADD_FAILURE() << "a second call"; })); });
+        second.cancel();
+        second.wait();
+        go_on.release();
+        first.wait();
+        EXPECT_TRUE(once.call_until(now(), [] { ADD_FAILURE() << "a second call"; }));
+    });
+}
+
+TEST_P(OnceTest, ACallWithADeadlineRunsItsOwnFunction) {
+    run([] {
+        Once once;
+        int calls = 0;
+        EXPECT_THROW(once.call_until(now(), [] { throw std::runtime_error("no"); }), std::runtime_error);
+        EXPECT_TRUE(once.call_until(now(), [&] { ++calls; }));
+        EXPECT_TRUE(once.call_until(now(), [&] { ++calls; }));
         EXPECT_EQ(calls, 1);
     });
 }
