@@ -1,16 +1,17 @@
 #include "runtime/blocking.h"
 
+#include <algorithm>
 #include <system_error>
 
-#include "runtime/check.h"
+#include "runtime/on_tasks.h"
 #include "runtime/scheduler.h"
 #include "runtime/scheduler_state.h"
+#include "runtime/this_task.h"
 
 namespace sluice::runtime {
 
 BlockingPool::~BlockingPool() {
     std::unique_lock lock(mutex_);
-    SLUICE_CHECK(first_ == nullptr, "a scheduler ended before its blocking calls");
     stopping_ = true;
     wake_.notify_all();
     wake_.wait(lock, [this] { return threads_.empty(); });
@@ -48,18 +49,26 @@ bool BlockingPool::start_thread() {
     return true;
 }
 
+// On a thread of the pool.
+void BlockingPool::perform(BlockingJob& job) {
+    Task* const task = job.task;
+    Scheduler& scheduler = *job.scheduler;
+    const Ticket ticket = job.ticket;
+    if (ticket != Waiter::kSole && !task->wait.waiting(ticket)) return job.destroy(job);
+    job.run(job);
+    job.done = true;
+    if (ticket != Waiter::kSole && !task->wait.claim(ticket, Outcome::woken)) return job.destroy(job);
+    unpark(task);
+    scheduler.release();
+}
+
 void BlockingPool::serve(Threads::iterator self) {
     std::unique_lock lock(mutex_);
     while (BlockingJob* job = wait_for_job(lock)) {
         --free_;
         --queued_;
         lock.unlock();
-        job->run(*job);
-        job->done = true;
-        Task* task = job->task;
-        Scheduler& scheduler = *task->scheduler;
-        unpark(task);
-        scheduler.release();
+        perform(*job);
         lock.lock();
         ++free_;
     }
@@ -91,19 +100,45 @@ std::size_t BlockingPool::threads() const {
 
 namespace detail {
 
-void block(BlockingJob& job) {
-    auto commit = [](void* arg, Task* task) {
-        auto& self = *static_cast<BlockingJob*>(arg);
-        self.task = task;
-        Scheduler& scheduler = *task->scheduler;
-        scheduler.hold();
-        if (scheduler.state().blocking.submit(self)) return true;
-        scheduler.release();
-        return false;
-    };
-    park(WaitReason::blocking, &job, commit, &job);
-    // No thread, not even a first one: better to hold up this worker than to fail.
+namespace {
+
+// Held until the wait has ended, by whoever ends it.
+bool submit(void* arg, Task* task) {
+    auto& job = *static_cast<BlockingJob*>(arg);
+    Scheduler& scheduler = *task->scheduler;
+    job.task = task;
+    job.scheduler = &scheduler;
+    scheduler.hold();
+    if (scheduler.state().blocking.submit(job)) return true;
+    scheduler.release();
+    return false;
+}
+
+// No thread, not even a first one: better to hold up this worker than to fail.
+void make_sure(BlockingJob& job) {
     if (!job.done) job.run(job);
+}
+
+}  // namespace
+
+void block(BlockingJob& job) {
+    park(WaitReason::blocking, &job, &submit, &job);
+    make_sure(job);
+}
+
+bool block_until(BlockingJob& job, Time deadline) {
+    if (this_task::cancelled() || std::min(deadline, this_task::deadline()) <= now()) {
+        job.destroy(job);
+        return false;
+    }
+    Waiter waiter(waiting_task());
+    job.ticket = waiter.ticket;
+    if (park_until(WaitReason::blocking, &job, waiter, deadline, &submit, &job) != Outcome::woken) {
+        waiter.task->scheduler->release();
+        return false;
+    }
+    make_sure(job);
+    return true;
 }
 
 }  // namespace detail

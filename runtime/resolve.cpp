@@ -7,9 +7,7 @@
 #include <netdb.h>
 
 #include "runtime/blocking.h"
-#include "runtime/go.h"
 #include "runtime/this_task.h"
-#include "runtime/wait_group.h"
 
 namespace sluice::runtime {
 
@@ -43,28 +41,14 @@ error_code to_error(int result) {
     return endpoints;
 }
 
-// Shared by the caller and the task that looks up, whichever ends last.
-struct Lookup {
-    std::string host;
-    std::uint16_t port;
-    Answer answer = std::unexpected(error_code());
-    WaitGroup pending;
-};
-
 }  // namespace
 
 Answer resolve(const std::string& host, std::uint16_t port, Time deadline) {
     if (Answer digits = look_up(host, port, AI_NUMERICHOST)) return digits;
-    auto lookup = std::make_shared<Lookup>(host, port);
-    lookup->pending.add();
-    go([lookup] {
-        lookup->answer = blocking([&] { return look_up(lookup->host, lookup->port, 0); });
-        lookup->pending.done();
-    });
-    if (!lookup->pending.wait_until(deadline))
-        return std::unexpected(this_task::cancelled() ? error_code(boost::asio::error::operation_aborted)
-                                                      : error_code(boost::asio::error::timed_out));
-    return std::move(lookup->answer);
+    auto answer = blocking_until(deadline, [host, port] { return look_up(host, port, 0); });
+    if (answer) return *std::move(answer);
+    return std::unexpected(this_task::cancelled() ? error_code(boost::asio::error::operation_aborted)
+                                                  : error_code(boost::asio::error::timed_out));
 }
 
 }  // namespace sluice::runtime

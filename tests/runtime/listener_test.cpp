@@ -8,6 +8,7 @@
 #include <sys/socket.h>
 
 #include "runtime/resolve.h"
+#include "runtime/task_group.h"
 #include "runtime/tcp.h"
 #include "runtime/this_task.h"
 #include "runtime/wait_group.h"
@@ -142,6 +143,17 @@ TEST_P(ResolveTest, DigitsAndNames) {
         auto names = resolve("localhost", 81, now() + 30s).value();
         EXPECT_NE(std::find(names.begin(), names.end(), loopback(81)), names.end());
         EXPECT_FALSE(resolve("no such host", 80, now() + 30s).has_value());
+    });
+}
+
+TEST_P(ResolveTest, SaysWhyItGaveUp) {
+    run([] {
+        EXPECT_EQ(resolve("localhost", 81, now()).error(), asio::error::timed_out);
+        TaskGroup group;
+        group.cancel();
+        group.go(
+            [] { EXPECT_EQ(resolve("localhost", 81, now() + 30s).error(), asio::error::operation_aborted); });
+        group.wait();
     });
 }
 

@@ -2,14 +2,20 @@
 
 #include <atomic>
 #include <chrono>
+#include <latch>
+#include <memory>
+#include <mutex>
 #include <stdexcept>
 
 #include <boost/asio/buffer.hpp>
 #include <boost/asio/error.hpp>
 
+#include "runtime/blocking.h"
 #include "runtime/channel.h"
 #include "runtime/condition.h"
+#include "runtime/once.h"
 #include "runtime/semaphore.h"
+#include "runtime/shared_mutex.h"
 #include "runtime/tcp.h"
 #include "runtime/this_task.h"
 #include "tests/runtime/on_workers.h"
@@ -146,6 +152,21 @@ TEST_P(TaskGroupTest, CancelEndsEveryKindOfWait) {
         Condition condition;
         WaitGroup pending;
         pending.add();
+        Mutex locked;
+        SharedMutex written;
+        const std::lock_guard locked_lock(locked);
+        const std::lock_guard written_lock(written);
+        Once once;
+        Semaphore once_begun(0);
+        TaskGroup first;
+        first.go([&] {
+            once.call([&] {
+                once_begun.release();
+                semaphore.acquire();
+            });
+        });
+        once_begun.acquire();
+        const auto end_of_call = std::make_shared<std::latch>(1);
         TaskGroup group;
         group.go([&] { this_task::sleep_for(1h); });
         group.go([&] { EXPECT_FALSE(semaphore.try_acquire_until(kNever)); });
@@ -156,6 +177,11 @@ TEST_P(TaskGroupTest, CancelEndsEveryKindOfWait) {
             EXPECT_TRUE(lock.owns_lock());
         });
         group.go([&] { EXPECT_FALSE(pending.wait_until(kNever)); });
+        group.go([&] { EXPECT_FALSE(locked.try_lock_until(kNever)); });
+        group.go([&] { EXPECT_FALSE(written.try_lock_until(kNever)); });
+        group.go([&] { EXPECT_FALSE(written.try_lock_shared_until(kNever)); });
+        group.go([&] { EXPECT_FALSE(once.call_until(kNever, [] {})); });
+        group.go([&] { EXPECT_FALSE(blocking_until(kNever, [end_of_call] { end_of_call->wait(); })); });
         group.go([&] { EXPECT_EQ(listener.accept().error(), asio::error::operation_aborted); });
         group.go([&] {
             std::array<char, 1> byte;
@@ -168,6 +194,9 @@ TEST_P(TaskGroupTest, CancelEndsEveryKindOfWait) {
         group.wait();
         EXPECT_EQ(channel.try_receive(), std::nullopt) << "whoever was cancelled has left the queue";
         pending.done();
+        end_of_call->count_down();
+        semaphore.release();
+        first.wait();
     });
 }
 
