@@ -93,7 +93,7 @@ Embryo prepare(Scheduler* scheduler, SpawnOptions options, std::size_t size, std
     task->closure = align_down(reinterpret_cast<char*>(task) - size, std::max<std::size_t>(align, 16));
     task->file.store(where.file_name(), std::memory_order_relaxed);
     task->line.store(where.line(), std::memory_order_relaxed);
-    task->cancel_requested.store(false, std::memory_order_relaxed);
+    task->cancel_requested.store(0, std::memory_order_relaxed);
     task->group = options.group;
     task->cancellable = options.group != nullptr;
     task->deadline = options.group != nullptr ? this_task::deadline() : kNever;

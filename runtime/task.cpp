@@ -86,7 +86,7 @@ void unpark(Task* task) {
 void cancel(Task* task) {
     // seq_cst: pairs with the load in Worker::after_park_until(). Either that sees the request, or this sees
     // the wait exposed.
-    task->cancel_requested.store(true, std::memory_order_seq_cst);
+    task->cancel_requested.fetch_or(kCancelled, std::memory_order_seq_cst);
     if (task->wait.cancel_exposed()) unpark(task);
 }
 
@@ -113,7 +113,7 @@ std::uint64_t id() {
 }
 
 bool cancelled() {
-    return current_task()->cancel_requested.load(std::memory_order_relaxed);
+    return current_task()->cancel_requested.load(std::memory_order_relaxed) != 0;
 }
 
 Time deadline() {

@@ -32,6 +32,9 @@ namespace sluice::runtime {
 class Scheduler;
 class Task;
 class TaskGroup;
+namespace this_task {
+class StopScope;
+}
 
 enum class TaskState : std::uint8_t {
     free,      // on no queue: in a pool of stacks
@@ -122,7 +125,8 @@ class alignas(64) Task {
     void* closure = nullptr;
     Scheduler* scheduler = nullptr;
     TaskGroup* group = nullptr;
-    void* stack_bottom = nullptr;  // lowest usable address
+    this_task::StopScope* stop_scope = nullptr;  // the innermost
+    void* stack_bottom = nullptr;                // lowest usable address
     std::uint8_t stack_class = 0;
     bool newborn = false;             // spawned, and never run so far
     bool cancellable = false;         // somebody may call cancel(): its waits must be open to that
@@ -141,7 +145,7 @@ class alignas(64) Task {
     std::atomic<std::uint32_t> parked_bytes{0};  // of stack in use when it parked last
     std::atomic<TaskState> state{TaskState::free};
     std::atomic<WaitReason> reason{WaitReason::none};
-    std::atomic<bool> cancel_requested{false};
+    std::atomic<std::uint16_t> cancel_requested{0};  // cancel()'s bit, and a count: see kCancelled
     std::atomic<bool> trimming{false};  // its stack is being given back: it must not run just now
 };
 
@@ -264,5 +268,10 @@ void unpark(Task* task);
 // Sticky until the task has ended. Any thread. REQUIRES: the task has not ended (hold what its end must take,
 // as a group of tasks does).
 void cancel(Task* task);
+
+// Task::cancel_requested: cancel() sets a bit, to stay; each StopScope that was asked to stop counts in the
+// rest until it ends.
+inline constexpr std::uint16_t kCancelled = 1;
+inline constexpr std::uint16_t kOneStop = 2;
 
 }  // namespace sluice::runtime

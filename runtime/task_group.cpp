@@ -59,11 +59,25 @@ void TaskGroup::fail(std::exception_ptr error) {
 }
 
 void TaskGroup::cancel() {
-    std::lock_guard lock(mutex_);
-    cancelled_.store(true, std::memory_order_release);
-    for (const Member* member = members_; member != nullptr; member = member->next) {
-        runtime::cancel(member->task);
+    std::stop_source stop(std::nostopstate);
+    {
+        std::lock_guard lock(mutex_);
+        cancelled_.store(true, std::memory_order_release);
+        for (const Member* member = members_; member != nullptr; member = member->next) {
+            runtime::cancel(member->task);
+        }
+        stop = stop_;
     }
+    stop.request_stop();  // without the lock: calls whatever was registered
+}
+
+std::stop_token TaskGroup::stop_token() {
+    std::lock_guard lock(mutex_);
+    if (!stop_.stop_possible()) {
+        stop_ = std::stop_source();
+        if (cancelled_.load(std::memory_order_relaxed)) stop_.request_stop();
+    }
+    return stop_.get_token();
 }
 
 void TaskGroup::join() {

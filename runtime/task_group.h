@@ -2,6 +2,7 @@
 
 #include <atomic>
 #include <exception>
+#include <stop_token>
 #include <type_traits>
 #include <utility>
 
@@ -55,6 +56,10 @@ class TaskGroup {
     void cancel();
     bool cancelled() const { return cancelled_.load(std::memory_order_acquire); }
 
+    // stop_token() is asked to stop by cancel(), once the tasks were; see this_task::stop_token(). Any task
+    // of the group, and its owner.
+    std::stop_token stop_token();
+
     // run_member() is the body of the group's task `self`, the calling one.
     void run_member(Task& self);
 
@@ -68,7 +73,8 @@ class TaskGroup {
     WaitGroup running_;
     std::atomic<bool> cancelled_{false};
     Mutex mutex_;
-    Member* members_ = nullptr;  // guarded by mutex_, as below
+    Member* members_ = nullptr;                // guarded by mutex_, as below
+    std::stop_source stop_{std::nostopstate};  // made when it is asked for
     std::exception_ptr error_;
     const int unwinding_ = std::uncaught_exceptions();
 };
