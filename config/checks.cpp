@@ -119,7 +119,7 @@ Complaint wrong_path(const std::string& text) {
     if (text[0] != '/')
         return quote(text) + " is not a path (it begins with \"/\"; did you mean " + quote("/" + text) + "?)";
     if (!std::all_of(text.begin(), text.end(), is_visible))
-        return quote(text) + " never matches (paths are compared as they are sent; did you mean " +
+        return quote(text) + " is never sent (paths are escaped; did you mean " +
                quote(percent_encoded(text)) + "?)";
     const auto end = text.find_first_of("?#");
     if (end != std::string::npos)
@@ -136,6 +136,15 @@ Complaint wrong_strip_prefix(const std::string& text) {
                " is not a prefix to strip (whole segments, without the last \"/\"; did you mean " +
                quote(text == "*" ? "/api" : text.substr(0, text.find_last_not_of('/') + 1)) + "?)";
     return std::nullopt;
+}
+
+Complaint wrong_target(const std::string& text) {
+    if (!text.starts_with('/'))
+        return quote(text) + R"( is not a path to ask for (it begins with "/", such as "/healthz"))";
+    const bool sendable = std::all_of(text.begin(), text.end(), is_visible);
+    if (sendable && text.find('#') == std::string::npos) return std::nullopt;
+    return quote(text) + " cannot be sent (no blanks, no \"#\"; did you mean " +
+           quote(percent_encoded(text.substr(0, text.find('#')))) + "?)";
 }
 
 Complaint wrong_admin_token(const std::string& text) {

@@ -31,6 +31,8 @@ Complaint wrong_authority(const std::string& text);
 /// A path, or the beginning of one, as clients send it: what is not escaped there never matches.
 Complaint wrong_path(const std::string& text);
 Complaint wrong_strip_prefix(const std::string& text);
+/// What a health check asks for: a path, and a query if need be, as they are sent.
+Complaint wrong_target(const std::string& text);
 
 /// A token that goes behind "Bearer ".
 Complaint wrong_admin_token(const std::string& text);

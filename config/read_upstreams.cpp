@@ -1,7 +1,10 @@
 // Where requests go: see sections.h.
 
+#include <algorithm>
+
 #include "config/address.h"
 #include "config/checks.h"
+#include "config/quote.h"
 #include "config/sections.h"
 
 namespace sluice::config {
@@ -21,8 +24,17 @@ void read_address(Reader& reader, const Value& value, std::string_view text, Add
 }
 
 void read(Reader& reader, const Value& value, Address& out) {
-    if (is(reader, value, Node::Kind::string, "the address of a server, a string such as \"127.0.0.1:3000\""))
-        read_address(reader, value, value.node.text, out);
+    if (!is(reader, value, Node::Kind::string,
+            "the address of a server, a string such as \"127.0.0.1:3000\""))
+        return;
+    const std::string_view text = value.node.text;
+    if (text.starts_with(kHttps) && parse_server_address(text.substr(kHttps.size()))) {
+        reader.complain(value, quote(text) + " is not an address of a server (write " +
+                                   quote(text.substr(kHttps.size())) +
+                                   R"(, and "tls": {} beside "servers" for https))");
+        return;
+    }
+    read_address(reader, value, text, out);
 }
 
 void read(Reader& reader, const Value& value, Server& out) {
@@ -37,11 +49,26 @@ void read(Reader& reader, const Value& value, Server& out) {
     object.require("address", "\"127.0.0.1:3000\"");
 }
 
+// Two of one address could not be told apart: in figures, nor when one of them is ejected.
+void refuse_repeated(Reader& reader, const Value& value, const std::vector<Server>& servers) {
+    for (std::size_t i = 1; i < servers.size(); ++i) {
+        const Value item = value.item(i);
+        const auto here = servers.begin() + static_cast<std::ptrdiff_t>(i);
+        const bool repeated = std::any_of(
+            servers.begin(), here, [&](const Server& other) { return other.address == here->address; });
+        if (repeated && !reader.complained_about(item.pointer))
+            reader.complain(item, quote(here->address.text) +
+                                      R"( is a server of this upstream already ("weight" gives it more of )" +
+                                      "the requests)");
+    }
+}
+
 void read_servers(Reader& reader, const Value& value, std::vector<Server>& out) {
     if (!is(reader, value, Node::Kind::array, "an array of servers, such as [\"127.0.0.1:3000\"]")) return;
     for (std::size_t i = 0; i < value.node.items.size(); ++i) read(reader, value.item(i), out.emplace_back());
     if (out.empty()) reader.complain(value, "no server (such as \"127.0.0.1:3000\")");
-    if (out.size() > kMaxServers) reader.complain(value, "more than 64 servers");
+    if (out.size() > kMaxServers) return reader.complain(value, "more than 64 servers");
+    refuse_repeated(reader, value, out);
 }
 
 void read(Reader& reader, const Value& value, UpstreamTls& out) {
@@ -53,7 +80,7 @@ void read(Reader& reader, const Value& value, UpstreamTls& out) {
 
 void read(Reader& reader, const Value& value, Health& out) {
     Object object(reader, value);
-    object.field("path", out.path, wrong_path);
+    object.field("path", out.path, wrong_target);
     object.field("interval", out.interval);
     object.field("timeout", out.timeout);
     object.field("healthy_after", out.healthy_after, between(1, 1000));

@@ -87,7 +87,7 @@ TEST(Routes, MistakesInConditions) {
         {R"("path": @"/a?b=1")", "path",
          R"("/a?b=1" never matches (paths are compared without the query; did you mean "/a"?))"},
         {R"("path_prefix": @"/ä b")", "path_prefix",
-         R"("/ä b" never matches (paths are compared as they are sent; did you mean "/%C3%A4%20b"?))"},
+         R"("/ä b" is never sent (paths are escaped; did you mean "/%C3%A4%20b"?))"},
         {R"("path_regex": @"")", "path_regex", "is empty (leave it out to match every path)"},
         {R"("method": @[])", "method", "is empty (leave it out to match every method)"},
         {R"("method": [ "GET", @"post" ])", "method/1",

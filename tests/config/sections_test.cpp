@@ -71,6 +71,40 @@ TEST(Upstreams, HaveAllSettingsOfTheContract) {
     EXPECT_EQ(upstream.eject, (Eject{10, 11s}));
 }
 
+TEST(Upstreams, AHealthCheckMayAskWithAQuery) {
+    EXPECT_EQ(good(upstream_with(R"("health": { "path": "/up?deep=1" })")).upstreams[0].health->path,
+              "/up?deep=1");
+    const std::tuple<const char*, const char*> rows[] = {
+        {R"(@"")", R"("" is not a path to ask for (it begins with "/", such as "/healthz"))"},
+        {R"(@"healthz")", R"("healthz" is not a path to ask for (it begins with "/", such as "/healthz"))"},
+        {R"(@"/a b")", R"("/a b" cannot be sent (no blanks, no "#"; did you mean "/a%20b"?))"},
+        {R"(@"/a#b")", R"("/a#b" cannot be sent (no blanks, no "#"; did you mean "/a"?))"},
+    };
+    for (const auto& [path, message] : rows)
+        expect_error(upstream_with(R"("health": { "path": )" + std::string(path) + " }"),
+                     "/upstreams/app/health/path", message);
+}
+
+TEST(Upstreams, AServerIsThereOnce) {
+    const auto servers = [](const std::string& list) {
+        return "{ \"upstreams\": { \"app\": { \"servers\": [ " + list +
+               " ] } }, \"routes\": [ { \"upstream\": \"app\" } ] }";
+    };
+    const std::string message =
+        R"("a:1" is a server of this upstream already ("weight" gives it more of the requests))";
+    expect_error(servers(R"("a:1", "b:1", @"a:1")"), "/upstreams/app/servers/2", message);
+    expect_error(servers(R"({ "address": "a:1" }, @{ "address": "a:1", "backup": true })"),
+                 "/upstreams/app/servers/1", message);
+    good(servers(R"("a:1", "a:2", "unix:/a:1")"));
+}
+
+TEST(Upstreams, HttpsIsSaidBesideTheServers) {
+    expect_error(
+        R"({ "upstreams": { "app": { "servers": [ @"https://app:443" ] } }, "routes": [ { "upstream": "app" } ] })",
+        "/upstreams/app/servers/0",
+        R"("https://app:443" is not an address of a server (write "app:443", and "tls": {} beside "servers" for https))");
+}
+
 TEST(Upstreams, Mistakes) {
     expect_error(R"({ "upstreams": { "app": @{} }, "routes": [ { "upstream": "app" } ] })", "/upstreams/app",
                  R"("servers" is missing (such as "servers": [ "127.0.0.1:3000" ]))");
@@ -97,7 +131,7 @@ TEST(Upstreams, Mistakes) {
         upstream_with(R"("balance": @"round")"), "/upstreams/app/balance",
         R"("round" is not "round_robin", "least_requests", "random_two" or "ip_hash"; did you mean "round_robin"?)");
     std::string servers = "\"a:1\"";
-    for (int i = 0; i < 64; ++i) servers += ", \"a:1\"";
+    for (int i = 2; i <= 65; ++i) servers += ", \"a:" + std::to_string(i) + "\"";
     expect_error("{ \"upstreams\": { \"app\": { \"servers\": @[ " + servers +
                      " ] } }, \"routes\": [ { \"upstream\": \"app\" } ] }",
                  "/upstreams/app/servers", "more than 64 servers");
