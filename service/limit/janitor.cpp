@@ -13,18 +13,28 @@ constexpr auto kRelaxed = std::memory_order_relaxed;
 
 }  // namespace
 
+void Janitor::stop() {
+    stopping_.store(true, kRelaxed);
+    wake_.release();
+}
+
 void Janitor::configure(Settings settings) {
     idle_after_.store(settings.idle_after.count(), kRelaxed);
     sweep_every_.store(settings.sweep_every.count(), kRelaxed);
+    wake_.release();
 }
 
 void Janitor::run() {
-    for (;;) {
-        const runtime::Time next = runtime::now() + runtime::Duration(sweep_every_.load(kRelaxed));
+    while (wait_for_the_next(runtime::now())) sweep();
+}
+
+bool Janitor::wait_for_the_next(runtime::Time since) {
+    while (!stopping_.load(kRelaxed)) {
+        const runtime::Time next = since + runtime::Duration(sweep_every_.load(kRelaxed));
         next_.store(next.time_since_epoch().count(), kRelaxed);
-        if (stop_.try_acquire_until(next)) return;
-        sweep();
+        if (!wake_.try_acquire_until(next)) return true;
     }
+    return false;
 }
 
 void Janitor::sweep() {

@@ -26,8 +26,8 @@ class Janitor {
     /// The body of its task: sweeps until stop().
     void run();
     /// Any thread. run() returns soon.
-    void stop() { stop_.release(); }
-    /// A reload: holds from the next sweep on.
+    void stop();
+    /// A reload. The next sweep is `sweep_every` behind the last one: at once where that is past.
     void configure(Settings settings);
 
     struct Stats {
@@ -40,12 +40,14 @@ class Janitor {
     Stats stats() const;
 
   private:
+    bool wait_for_the_next(runtime::Time since);
     void sweep();
 
     ClientTable& table_;
-    runtime::Semaphore stop_{0};
+    runtime::Semaphore wake_{0};  // released behind a change of what follows
 
-    // Written by configure() and by the task, read by anyone.
+    // Written by stop(), by configure() and by the task, read by anyone.
+    std::atomic<bool> stopping_{false};
     std::atomic<std::int64_t> idle_after_{0}, sweep_every_{0};
     std::atomic<std::uint64_t> sweeps_{0}, removed_{0};
     std::atomic<std::int64_t> last_sweep_{0}, longest_pause_{0}, next_{0};

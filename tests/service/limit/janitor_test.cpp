@@ -92,15 +92,29 @@ TEST_F(JanitorTest, OtherTasksRunBetweenItsSlices) {
     });
 }
 
-TEST_F(JanitorTest, ReloadHoldsFromTheNextSweepOn) {
-    beside({3min, 1min}, [](ClientTable& table, Janitor& janitor) {
+TEST_F(JanitorTest, AReloadHoldsAtOnce) {
+    beside({3min, 24h}, [](ClientTable& table, Janitor& janitor) {
         table.take(client(1), 0, kTen, 1, nanos());
         this_task::sleep_for(30s);
-        janitor.configure({10s, 5s});
-        this_task::sleep_for(31s);
+        janitor.configure({10s, 5s});  // a sweep was due long ago
+        this_task::sleep_for(1s);
         EXPECT_EQ(table.stats().tracked, 0U);
+        EXPECT_EQ(janitor.stats().next - now(), 4s);
         this_task::sleep_for(10s);
         EXPECT_EQ(janitor.stats().sweeps, 3U);
+        janitor.configure({10s, 1h});
+        this_task::sleep_for(30min);
+        EXPECT_EQ(janitor.stats().sweeps, 3U);
+    });
+}
+
+TEST_F(JanitorTest, ReloadsDoNotPutASweepOff) {
+    beside({10s, 1min}, [](ClientTable&, Janitor& janitor) {
+        for (int i = 0; i < 8; ++i) {
+            this_task::sleep_for(20s + 1ms);
+            janitor.configure({10s, 1min});
+        }
+        EXPECT_EQ(janitor.stats().sweeps, 2U);
     });
 }
 
