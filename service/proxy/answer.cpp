@@ -16,6 +16,16 @@
 
 namespace sluice::proxy {
 
+namespace {
+
+std::size_t behind_head(std::string_view answer) {
+    constexpr std::string_view kEnd = "\r\n\r\n";
+    const std::size_t end = answer.find(kEnd);
+    return end == answer.npos ? 0 : answer.size() - end - kEnd.size();
+}
+
+}  // namespace
+
 After Exchange::limited(const policy::Verdict& verdict) {
     const policy::Limit& limit = *verdict.refused_by->limit;
     if (verdict.strike != limit::Bans::Strike::counted) [[unlikely]]
@@ -87,7 +97,9 @@ After Exchange::refuse(const Failure& failure, std::string_view extra) {
                             .minor = request_.complete() ? request_.head().minor : 1,
                             .to_head = request_.complete() && request_.head().method == http::Method::head};
     outcome_.status = static_cast<std::uint16_t>(failure.status);
-    const After after = send(http::write_problem(reply, failure.reason, buffers_.answer), {}, keep);
+    const std::string_view text = http::write_problem(reply, failure.reason, buffers_.answer);
+    outcome_.bytes_out = behind_head(text);
+    const After after = send(text, {}, keep);
     return after == After::linger && !well_formed ? After::cut_short : after;
 }
 

@@ -56,6 +56,7 @@ Relay::Framing framing_for(const http::RequestHead& request, const http::Respons
 }  // namespace
 
 Forward::Step Forward::run(runtime::Time now) {
+    started_ = now;
     upstream::Upstream& upstream = how_.upstream;
     const unsigned retries = upstream.settings().retries;
     upstream::Tried tried = 0;
@@ -107,7 +108,7 @@ Forward::Step Forward::attempt(upstream::Tried& tried, bool fresh, runtime::Time
 
     http::ResponseHead head;
     Step step = receive_head(head, upload);
-    if (step) figures_.until_head = now_ - request_.began();
+    if (step) figures_.until_head = now_ - started_;
     upload.stop();
     sent_whole_ = upward.done();
     met_reset_ = upward.met_reset();

@@ -55,7 +55,7 @@ class Forward {
         int status = 0;  // of the answer that was relayed; 0: none
         std::uint64_t bytes_out = 0;
         const upstream::Server* server = nullptr;  // the last that was asked
-        runtime::Duration until_head{};
+        runtime::Duration until_head{};            // since run()
         std::uint8_t retries = 0;
     };
     const Figures& figures() const { return figures_; }
@@ -82,6 +82,8 @@ class Forward {
     Incoming& request_;
     Buffers& buffers_;
     const Forwarding how_;
+
+    runtime::Time started_{};
 
     // Of the attempt under way.
     upstream::Lease lease_;

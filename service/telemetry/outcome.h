@@ -58,7 +58,7 @@ struct RequestOutcome {
     // The upstream. `upstream` is empty when the answer is our own.
     std::string_view upstream;
     std::string_view server;
-    runtime::Duration upstream_duration{};  // until its head was complete
+    runtime::Duration upstream_duration{};  // from when it was turned to until its head was complete
     UpstreamFailure failure = UpstreamFailure::none;
     std::uint8_t retries = 0;
 

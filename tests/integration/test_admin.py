@@ -389,6 +389,36 @@ def test_access_log(pair):
     assert all("127.0.0.9" in json.dumps(entry) and "/seen" in json.dumps(entry) for entry in lines())
 
 
+def log_lines(sluice):
+    """The lines of the access log so far, in JSON."""
+    entries = [json.loads(line) for line in sluice.output.splitlines() if line.startswith("{")]
+    return [entry for entry in entries if entry.get("event") == "request"]
+
+
+def test_access_log_counts_the_bytes_of_every_body(pair):
+    """Those of the proxy's own errors as well, and none in answer to HEAD."""
+    proxy = pair(log={"access": "all"}, deny=["127.0.0.66"], limits=[{"rate": "1/h"}], max={"body": 1},
+                 routes=[{"match": {"host": "a.example"}, "upstream": "app"}])
+    denied, one = proxy.client(source="127.0.0.66"), proxy.client()
+    answers = [denied.get(), denied.ask(get(method="HEAD")), one.get(), one.get(), one.get(host="b.example"),
+               one.ask(get(method="POST", body=b"long"))]
+    assert [answer.status for answer in answers] == [403, 403, 200, 429, 404, 413]
+    wait_until(lambda: len(log_lines(proxy.sluice)) == 6, "a line for each")
+    expected = sorted((answer.status, len(answer.body)) for answer in answers)
+    assert sorted((line["status"], line["bytes_out"]) for line in log_lines(proxy.sluice)) == expected
+    assert proxy.sluice.settled()["requests"]["bytes_out"] == sum(len(answer.body) for answer in answers)
+
+
+def test_access_log_blames_no_upstream_for_the_time_that_a_limit_held_a_request(pair):
+    proxy = pair(log={"access": "all"}, limits=[{"rate": "2/s", "burst": 1, "action": "delay"}])
+    client = proxy.client()
+    assert [client.get().status, client.get().status] == [200, 200]
+    wait_until(lambda: len(log_lines(proxy.sluice)) == 2, "both lines")
+    held = [line for line in log_lines(proxy.sluice) if line.get("delayed")]
+    assert len(held) == 1 and held[0]["duration_seconds"] > 0.4
+    assert held[0]["upstream_seconds"] < held[0]["duration_seconds"] - 0.3
+
+
 def test_access_log_of_the_limited_only(pair):
     proxy = pair(log={"access": "limited", "format": "json"}, limits=[{"rate": "1/h"}])
     client = proxy.client()
