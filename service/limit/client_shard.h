@@ -112,8 +112,8 @@ class alignas(64) ClientShard {
     bool sparse() const { return size_ == 0 ? places() > 0 : places_.pages() >= 2 * enough_pages(); }
     /// Moves all to fewer places, on pages that it has; the others are idle. REQUIRES: sparse().
     void shrink(const HashSecret& secret);
-    /// Gives an idle page back to the kernel. False: there is none.
-    bool give_back_page() { return places_.give_back_page(); }
+    /// Gives up to `most` idle pages back to the kernel. Returns how many.
+    std::size_t give_back(std::size_t most) { return places_.give_back(most); }
 
     std::size_t bytes() const { return places_.resident() * kPage; }
 

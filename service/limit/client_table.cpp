@@ -17,7 +17,8 @@ constexpr std::size_t kEntriesPerShard = 2048;  // so that growing a shard, unde
 constexpr std::size_t kShardBitsMax = 20;
 constexpr std::size_t kPlacesPerLock = 32;
 // What a sweep does, in looks at a place: some 6 ns.
-constexpr std::size_t kRemoval = 4, kMove = 4, kPage = 1024;
+constexpr std::size_t kRemoval = 4;
+constexpr std::size_t kPagesAtOnce = 16, kShardsAtOnce = 1024;
 constexpr auto kRelaxed = std::memory_order_relaxed;
 
 std::array<std::uint64_t, 2> random_secret(std::uint64_t seed) {
@@ -301,17 +302,26 @@ std::optional<ClientTable::Cursor> ClientTable::sweep(Cursor from, std::size_t w
             if (done > 0) return from;
             swept.moved += shard.size();
             shard.shrink(secret_);
-            done += 1 + shard.size() * kMove;
-        } else if (shard.give_back_page()) {
-            bytes_.fetch_sub(ClientShard::kPage, kRelaxed);
-            ++swept.pages;
-            done += kPage;
+            return from;
         } else {
             from = {.shard = from.shard + 1};
             ++done;  // an empty shard costs a look, too
         }
     }
     return from;
+}
+
+std::optional<std::size_t> ClientTable::give_back(std::size_t from) {
+    const std::size_t end = std::min(from + kShardsAtOnce, std::size_t{1} << shard_bits_);
+    for (; from < end; ++from) {
+        ClientShard& shard = shards_[from];
+        const std::scoped_lock hold(shard.lock);
+        if (const std::size_t pages = shard.give_back(kPagesAtOnce)) {
+            bytes_.fetch_sub(pages * ClientShard::kPage, kRelaxed);
+            return from;
+        }
+    }
+    return from >> shard_bits_ == 0 ? std::optional(from) : std::nullopt;
 }
 
 void ClientTable::each(const std::function<void(const ClientRecord&)>& visit) const {

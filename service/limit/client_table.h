@@ -115,13 +115,17 @@ class ClientTable {
         std::uint64_t removed = 0;
         std::uint64_t looked_at = 0;  // places, and entries behind one that was removed
         std::uint64_t moved = 0;      // entries, to make a shard smaller
-        std::uint64_t pages = 0;      // given back to the kernel
     };
-    /// One slice of a sweep: removes clients not seen for `idle` that owe nothing, and gives memory back.
-    /// Stops after `work`, where to look at a place is 1, and the rest as much more as it takes longer.
-    /// Returns where to go on, or nullopt after the last place. No lock is held longer than for 32 places, a
-    /// page, or to make a shard smaller that is more than half empty: that is a slice of its own.
+    /// One slice of a sweep: removes clients not seen for `idle` that owe nothing. Stops after `work`, where
+    /// to look at a place is 1, and the rest as much more as it takes longer. Returns where to go on, or
+    /// nullopt after the last place. No lock is held longer than for 32 places, or to make a shard smaller
+    /// that is more than half empty: that is a slice of its own.
     std::optional<Cursor> sweep(Cursor from, std::size_t work, Nanos idle, Nanos now, Swept& swept);
+
+    /// Gives memory back to the kernel that sweeps have left idle: up to 16 pages, of the first shard from
+    /// `from` on that has any. Returns the shard to go on with, nullopt: there is no more. Interrupts every
+    /// processor that runs one of our threads, so not to be called at every turn.
+    std::optional<std::size_t> give_back(std::size_t from);
 
     /// Calls visit(record) for every entry, shard by shard under its lock: `visit` must neither park nor call
     /// back.

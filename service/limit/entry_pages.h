@@ -61,7 +61,7 @@ class EntryPages {
     }
 
     /// Fewer places. The first `kept` values stay, and no place has a tag. The pages behind them remain
-    /// memory, zeroed, until give_back_page(). REQUIRES: pages < pages(), kept <= places(pages).
+    /// memory, zeroed, until give_back(). REQUIRES: pages < pages(), kept <= places(pages).
     void shrink(std::size_t pages, std::size_t kept) {
         char* const from = reinterpret_cast<char*>(begin_ + kept);
         std::memset(from, 0,
@@ -69,12 +69,13 @@ class EntryPages {
         size_ = static_cast<std::uint32_t>(places(pages));
     }
 
-    /// Gives the kernel back the last page that no place needs. False: there is none.
-    bool give_back_page() {
-        if (resident_ == pages()) return false;
-        --resident_;
-        ::madvise(reinterpret_cast<char*>(begin_) + resident_ * kPage, kPage, MADV_DONTNEED);
-        return true;
+    /// Gives the kernel back the last of the pages that no place needs. Returns how many, `most` of them.
+    std::size_t give_back(std::size_t most) {
+        const std::size_t idle = std::min(most, resident_ - pages());
+        if (idle == 0) return 0;
+        resident_ -= static_cast<std::uint32_t>(idle);
+        ::madvise(reinterpret_cast<char*>(begin_) + resident_ * kPage, idle * kPage, MADV_DONTNEED);
+        return idle;
     }
 
     static constexpr std::size_t places(std::size_t pages) {

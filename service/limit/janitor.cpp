@@ -9,6 +9,7 @@ namespace sluice::limit {
 namespace {
 
 constexpr std::size_t kWorkPerSlice = 1024;
+constexpr runtime::Duration kPause = std::chrono::milliseconds(1);
 constexpr auto kRelaxed = std::memory_order_relaxed;
 
 }  // namespace
@@ -32,9 +33,21 @@ bool Janitor::wait_for_the_next(runtime::Time since) {
     while (!stopping_.load(kRelaxed)) {
         const runtime::Time next = since + runtime::Duration(sweep_every_.load(kRelaxed));
         next_.store(next.time_since_epoch().count(), kRelaxed);
-        if (!wake_.try_acquire_until(next)) return true;
+        if (!woken_before(next)) return true;
     }
     return false;
+}
+
+// Each piece of memory that goes back interrupts the other processors, in the middle of whatever decision: of
+// a million decisions a second a thousand have that in them, where a sweep at full speed would spoil more.
+bool Janitor::woken_before(runtime::Time next) {
+    for (std::optional<std::size_t> shard = 0; shard;) {
+        const runtime::Time pause = runtime::now() + kPause;
+        if (pause >= next) break;
+        shard = table_.give_back(*shard);
+        if (shard && wake_.try_acquire_until(pause)) return true;
+    }
+    return wake_.try_acquire_until(next);
 }
 
 void Janitor::sweep() {

@@ -1,9 +1,10 @@
 #pragma once
 
 // The janitor: a task like any other that wakes every `sweep_every` and removes the clients that were not
-// seen for `idle_after` and owe nothing. It works in slices of 4 to 25 µs, bounded by what they do and not by
+// seen for `idle_after` and owe nothing. It works in slices of 2 to 20 µs, bounded by what they do and not by
 // the clock, and yields between them. A request waits for it only where it wants the same one of some
-// thousand shards, which a slice locks for 32 places at a time.
+// thousand shards, which a slice locks for 32 places at a time. The memory that became idle goes back between
+// the sweeps, 64 KiB in a millisecond.
 
 #include <atomic>
 #include <cstdint>
@@ -41,6 +42,7 @@ class Janitor {
 
   private:
     bool wait_for_the_next(runtime::Time since);
+    bool woken_before(runtime::Time next);
     void sweep();
 
     ClientTable& table_;

@@ -37,7 +37,7 @@ TEST(ClientShard, AgreesWithASetWhateverComesAndGoes) {
                 model.insert(n);
             }
             if (i % 3000 == 0 && shard.sparse()) shard.shrink(secret);
-            if (i % 700 == 0) shard.give_back_page();
+            if (i % 700 == 0) shard.give_back(1);
             if (i % 500 != 0) continue;
             ASSERT_EQ(shard.size(), model.size());
             for (const std::uint32_t each : model) ASSERT_EQ(find(each)->tat, each);
@@ -116,7 +116,7 @@ TEST(ClientShard, ShrinksWhereItIsWithoutLosingAnybody) {
         EXPECT_FALSE(shard.sparse());
         EXPECT_EQ(shard.bytes(), full);
         holds_all_up_to(stay);
-        for (std::uint64_t left = random() % 30; left > 0 && shard.give_back_page();) --left;
+        shard.give_back(random() % 30);
         holds_all_up_to(stay);
         fill(stay);
         holds_all_up_to(kExpected);
