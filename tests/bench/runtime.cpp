@@ -11,6 +11,7 @@
 #include <mutex>
 #include <string>
 
+#include <sys/mman.h>
 #include <unistd.h>
 
 #include "runtime/channel.h"
@@ -182,6 +183,21 @@ void sleeping(int n) {
            }));
 }
 
+// What the kernel takes for the page that a task needs at least, 256 KiB from the next: no task is in it.
+void touched(int n) {
+    constexpr std::size_t kStride = std::size_t{256} << 10;
+    const std::size_t size = static_cast<std::size_t>(n) * kStride;
+    void* const memory =
+        ::mmap(nullptr, size, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
+    if (memory == MAP_FAILED) std::abort();
+    ::madvise(memory, size, MADV_NOHUGEPAGE);
+    auto* const pages = static_cast<volatile char*>(memory);
+    report("touched", nanoseconds_of([&] {
+               for (std::size_t at = 0; at < size; at += kStride) pages[at] = 1;
+           }));
+    ::munmap(memory, size);
+}
+
 struct Row {
     void (*run)(int n);
     int n;
@@ -192,6 +208,7 @@ const std::map<std::string, Row> kRows{
     {"round_trip", {&round_trip, 2'000'000}}, {"channel", {&channel, 2'000'000}},
     {"mutex", {&mutex, 2'000'000}},           {"skynet", {&skynet, 1'000'000}},
     {"parked", {&parked, 1'000'000}},         {"sleeping", {&sleeping, 1'000'000}},
+    {"touched", {&touched, 1'000'000}},
 };
 
 }  // namespace
