@@ -5,6 +5,7 @@
 #include <cstdlib>
 #include <exception>
 #include <new>
+#include <span>
 #include <thread>
 
 #include "runtime/check.h"
@@ -87,8 +88,12 @@ Embryo prepare(Scheduler* scheduler, SpawnOptions options, std::size_t size, std
     Worker* const worker = worker_of(*scheduler);
     Scheduler::State& state = scheduler->state();
     const auto stack_class = static_cast<unsigned>(options.stack);
-    Task* const task =
-        worker != nullptr ? worker->take_stack(stack_class) : state.stacks.take(stack_class, 1).pop();
+    Task* task = nullptr;
+    if (worker != nullptr) {
+        task = worker->take_stack(stack_class);
+    } else {
+        state.stacks.take(stack_class, std::span(&task, 1));
+    }
     task->scheduler = scheduler;
     task->closure = align_down(reinterpret_cast<char*>(task) - size, std::max<std::size_t>(align, 16));
     task->file.store(where.file_name(), std::memory_order_relaxed);
@@ -124,9 +129,7 @@ void launch(Task* task, void (*body)(void*)) {
 void abandon(Task* task) noexcept {
     task->id.store(0, std::memory_order_relaxed);
     if (Worker* const worker = worker_of(*task->scheduler)) return worker->give_stack(task);
-    TaskList list;
-    list.push(task);
-    task->scheduler->state().stacks.give(task->stack_class, std::move(list));
+    task->scheduler->state().stacks.give(task->stack_class, std::span(&task, 1));
 }
 
 }  // namespace detail

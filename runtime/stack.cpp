@@ -3,8 +3,12 @@
 #include <algorithm>
 #include <fstream>
 #include <new>
+#include <utility>
 
 #include <sys/mman.h>
+#include <sys/syscall.h>
+#include <sys/uio.h>
+#include <unistd.h>
 
 #include "runtime/check.h"
 #include "runtime/sanitizer.h"
@@ -26,6 +30,14 @@ std::size_t mprotect_share() {
     return share;
 }
 
+// madvise() of many places in one system call (Linux 6.13 for oneself). False: not, or not of all.
+bool advise(int process, std::span<const iovec> places, int advice) {
+    std::size_t bytes = 0;
+    for (const iovec& place : places) bytes += place.iov_len;
+    return ::syscall(SYS_process_madvise, process, places.data(), places.size(), advice, 0) ==
+           static_cast<long>(bytes);
+}
+
 std::size_t round_up(std::size_t bytes, std::size_t unit) {
     return (bytes + unit - 1) / unit * unit;
 }
@@ -41,6 +53,7 @@ Task* StackPool::Slab::task(std::size_t index) const {
 StackPool::StackPool(std::size_t usual, Guard guard)
     : bytes_{std::size_t{64} << 10, round_up(std::max(usual, std::size_t{16} << 10), kPage),
              std::size_t{8} << 20},
+      self_(static_cast<int>(::syscall(SYS_pidfd_open, ::getpid(), 0))),
       guard_(guard) {}
 
 StackPool::~StackPool() {
@@ -49,31 +62,51 @@ StackPool::~StackPool() {
         for (std::size_t i = 0; i < carved; ++i) forget_context(slab->task(i)->context, true);
         ::munmap(slab->base, slab->slot_bytes * slab->slots);
     }
+    if (self_ >= 0) ::close(self_);
 }
 
-TaskList StackPool::take(unsigned stack_class, std::size_t count) {
-    TaskList taken;
-    {
-        std::lock_guard lock(locks_[stack_class]);
-        while (taken.size() < count) {
-            Task* const task = free_[stack_class].pop();
-            if (task == nullptr) break;
-            taken.push(task);
-        }
+std::size_t StackPool::take_free(Free& free, std::span<Task*> into) {
+    std::lock_guard lock(free.lock);
+    if (Bag* const bag = free.full; bag != nullptr && into.size() >= kBag) {
+        std::ranges::copy(bag->stacks, into.begin());
+        free.full = std::exchange(bag->next, free.unused);
+        free.unused = bag;
+        return kBag;
     }
-    if (!taken.empty()) return taken;
+    if (free.single.empty() && free.full != nullptr) {
+        Bag* const bag = free.full;
+        for (Task* const task : bag->stacks) free.single.push(task);
+        free.full = std::exchange(bag->next, free.unused);
+        free.unused = bag;
+    }
+    std::size_t taken = 0;
+    while (taken < into.size() && !free.single.empty()) into[taken++] = free.single.pop();
+    return taken;
+}
+
+std::size_t StackPool::take(unsigned stack_class, std::span<Task*> into) {
+    if (const std::size_t taken = take_free(free_[stack_class], into)) return taken;
     std::lock_guard lock(slabs_mutex_);
     Slab* slab = open_[stack_class];
     if (slab == nullptr || slab->carved.load(std::memory_order_relaxed) == slab->slots)
         slab = &new_slab(stack_class);
     const std::size_t left = slab->slots - slab->carved.load(std::memory_order_relaxed);
-    for (std::size_t i = std::min(count, left); i > 0; --i) taken.push(carve(stack_class, *slab));
-    return taken;
+    const std::size_t count = std::min({into.size(), left, kCarvedAtOnce});
+    carve(stack_class, *slab, into.first(count));
+    return count;
 }
 
-void StackPool::give(unsigned stack_class, TaskList&& stacks) {
-    std::lock_guard lock(locks_[stack_class]);
-    free_[stack_class].append(std::move(stacks));
+void StackPool::give(unsigned stack_class, std::span<Task* const> stacks) noexcept {
+    Free& free = free_[stack_class];
+    std::lock_guard lock(free.lock);
+    if (stacks.size() == kBag) {
+        Bag* const bag = free.unused;
+        std::ranges::copy(stacks, bag->stacks.begin());
+        free.unused = std::exchange(bag->next, free.full);
+        free.full = bag;
+    } else {
+        for (Task* const task : stacks) free.single.push(task);
+    }
 }
 
 StackPool::Slab& StackPool::new_slab(unsigned stack_class) {
@@ -85,20 +118,44 @@ StackPool::Slab& StackPool::new_slab(unsigned stack_class) {
     // One touch of a stack must not fault in 2 MiB, that is eight stacks.
     ::madvise(base, bytes * slots, MADV_NOHUGEPAGE);
     slabs_.push_back(std::make_unique<Slab>(static_cast<char*>(base), bytes, slots));
-    open_[stack_class] = slabs_.back().get();
+    Slab& slab = *slabs_.back();
+    {
+        Free& free = free_[stack_class];
+        std::lock_guard lock(free.lock);
+        for (Bag& bag : std::span(slab.bags.get(), slab.bag_count())) {
+            bag.next = std::exchange(free.unused, &bag);
+        }
+    }
+    open_[stack_class] = &slab;
     reserved_.fetch_add(bytes * slots, std::memory_order_relaxed);
-    return *slabs_.back();
+    return slab;
 }
 
-Task* StackPool::carve(unsigned stack_class, Slab& slab) {
-    const std::size_t index = slab.carved.load(std::memory_order_relaxed);
-    char* const bottom = slab.base + index * slab.slot_bytes;
-    guard(bottom);
-    Task* const task = ::new (slab.task(index)) Task;
-    task->stack_bottom = bottom + kPage;
-    task->stack_class = static_cast<std::uint8_t>(stack_class);
-    slab.carved.store(index + 1, std::memory_order_release);
-    return task;
+void StackPool::carve(unsigned stack_class, Slab& slab, std::span<Task*> into) {
+    std::size_t index = slab.carved.load(std::memory_order_relaxed);
+    prepare(slab, index, into.size());
+    for (Task*& task : into) {
+        task = ::new (slab.task(index)) Task;
+        task->stack_bottom = slab.base + index * slab.slot_bytes + kPage;
+        task->stack_class = static_cast<std::uint8_t>(stack_class);
+        slab.carved.store(++index, std::memory_order_release);
+    }
+}
+
+// Guards the lowest pages and touches the highest, of all at once: two system calls, and of the touches the
+// kernel makes half of what as many faults cost.
+void StackPool::prepare(const Slab& slab, std::size_t first, std::size_t count) {
+    std::array<iovec, kCarvedAtOnce> lowest;
+    std::array<iovec, kCarvedAtOnce> highest;
+    for (std::size_t i = 0; i < count; ++i) {
+        char* const bottom = slab.base + (first + i) * slab.slot_bytes;
+        lowest[i] = {bottom, kPage};
+        highest[i] = {bottom + slab.slot_bytes - kPage, kPage};
+    }
+    if (guard_.load(std::memory_order_relaxed) != Guard::install ||
+        !advise(self_, std::span(lowest).first(count), kGuardInstall))
+        for (std::size_t i = 0; i < count; ++i) guard(static_cast<char*>(lowest[i].iov_base));
+    advise(self_, std::span(highest).first(count), MADV_POPULATE_WRITE);
 }
 
 void StackPool::guard(char* page) {

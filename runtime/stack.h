@@ -1,5 +1,6 @@
 #pragma once
 
+#include <algorithm>
 #include <array>
 #include <atomic>
 #include <cstddef>
@@ -23,8 +24,32 @@ enum class Guard : std::uint8_t {
     mprotect,  // two mappings each, so only for as many stacks as vm.max_map_count lets us
 };
 
+// HotStacks: free stacks of one class that a worker keeps, the last used first. Addresses only: who hands
+// stacks on touches none of them, for what lies there is in the cache of the processor that used it last.
+class HotStacks {
+  public:
+    static constexpr std::size_t kMost = 64;
+
+    bool empty() const { return size_ == 0; }
+    bool full() const { return size_ == kMost; }
+    Task* pop() { return stacks_[--size_]; }            // REQUIRES: not empty()
+    void push(Task* task) { stacks_[size_++] = task; }  // REQUIRES: not full()
+    // fill() puts what fetch(span) wrote, and tells by its result, where there was nothing.
+    void fill(auto&& fetch) { size_ = fetch(std::span(stacks_).first(kMost / 2)); }
+    // spill() hands the half that was not used for longest to sink(span).
+    void spill(auto&& sink) {
+        sink(std::span<Task* const>(stacks_).first(kMost / 2));
+        std::copy(stacks_.begin() + kMost / 2, stacks_.end(), stacks_.begin());
+        size_ -= kMost / 2;
+    }
+
+  private:
+    std::array<Task*, kMost> stacks_;
+    std::size_t size_ = 0;
+};
+
 // StackPool: the stacks of a scheduler, each with its Task block at the top. Thread-safe; workers keep hot
-// ones of their own and come here for dozens at a time.
+// ones of their own and come here for a bag of 32.
 //
 // Stacks are carved from slabs of 64 MiB of virtual memory that is reserved but not committed, and faulted in
 // by touch. Slabs stay until the pool goes, so a stale Task* reads a live Task. The tops of neighbours are
@@ -38,10 +63,14 @@ class StackPool {
     StackPool(const StackPool&) = delete;
     StackPool& operator=(const StackPool&) = delete;
 
-    // take() returns between 1 and `count` stacks, used ones first. Throws std::bad_alloc when there are none
-    // and the system gives no more.
-    TaskList take(unsigned stack_class, std::size_t count);
-    void give(unsigned stack_class, TaskList&& stacks);
+    static constexpr std::size_t kBag = HotStacks::kMost / 2;
+
+    // take() writes between 1 and `into.size()` stacks and returns how many: a bag that somebody gave, else
+    // single ones, else new ones. Throws std::bad_alloc when there are none and the system gives no more.
+    // REQUIRES: `into` has room for one or for a bag.
+    std::size_t take(unsigned stack_class, std::span<Task*> into);
+    // give() takes back one stack, or a bag of them.
+    void give(unsigned stack_class, std::span<Task* const> stacks) noexcept;
 
     // each_task() calls visit(Task&) for every Task block ever made, in use or not.
     template <class Visit>
@@ -73,21 +102,39 @@ class StackPool {
   private:
     static constexpr std::size_t kSlabBytes = std::size_t{64} << 20;
     static constexpr std::size_t kPage = 4096;
+    static constexpr std::size_t kCarvedAtOnce = 16;
+
+    struct Bag {
+        std::array<Task*, kBag> stacks;
+        Bag* next = nullptr;
+    };
 
     struct Slab {
         char* const base;
         const std::size_t slot_bytes;
         const std::size_t slots;
         std::atomic<std::size_t> carved{0};
+        const std::unique_ptr<Bag[]> bags;  // as many as its stacks can fill
         GdbSlab shown{base, slot_bytes, &carved};
 
-        Slab(char* at, std::size_t bytes, std::size_t count) : base(at), slot_bytes(bytes), slots(count) {
+        Slab(char* at, std::size_t bytes, std::size_t count)
+            : base(at), slot_bytes(bytes), slots(count), bags(std::make_unique<Bag[]>(bag_count())) {
             show_to_gdb(shown);
         }
         ~Slab() { hide_from_gdb(shown); }
 
         Task* task(std::size_t index) const;
+        std::size_t bag_count() const { return slots / kBag + 1; }
     };
+
+    // Free stacks of one class.
+    struct alignas(64) Free {
+        SpinLock lock;
+        Bag* full = nullptr;    // guarded by lock, as all below
+        Bag* unused = nullptr;  // empty
+        TaskList single;
+    };
+    static std::size_t take_free(Free& free, std::span<Task*> into);
 
     // The tasks whose stacks have memory below the top.
     std::vector<Task*> find_deep(const Slab& slab) const;
@@ -96,19 +143,20 @@ class StackPool {
     bool trim_one(Task& task, Time parked_before);
 
     Slab& new_slab(unsigned stack_class);
-    Task* carve(unsigned stack_class, Slab& slab);
+    void carve(unsigned stack_class, Slab& slab, std::span<Task*> into);
+    void prepare(const Slab& slab, std::size_t first, std::size_t count);
     void guard(char* page);
 
     // Fixed.
     std::array<std::size_t, kStackClasses> bytes_;
+    const int self_;  // this process, for process_madvise(); or -1
 
     std::atomic<Guard> guard_;
     std::atomic<std::size_t> reserved_{0};
     std::atomic<std::size_t> mprotected_{0};
     std::atomic<std::uint64_t> trimmed_{0};
 
-    std::array<SpinLock, kStackClasses> locks_;
-    std::array<TaskList, kStackClasses> free_;  // guarded by locks_
+    std::array<Free, kStackClasses> free_;
 
     std::mutex slabs_mutex_;
     std::vector<std::unique_ptr<Slab>> slabs_;  // guarded by slabs_mutex_

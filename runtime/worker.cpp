@@ -1,7 +1,5 @@
 #include "runtime/worker.h"
 
-#include <sched.h>
-
 #include "runtime/overflow.h"
 #include "runtime/random.h"
 #include "runtime/scheduler_state.h"
@@ -44,17 +42,6 @@ void Worker::run() {
     adopt_thread(home_);
     while (Task* const task = find_work()) run_task(task);
     worker_of_thread = nullptr;
-}
-
-// With the watcher's look at the state: either it sees that the task runs, or this sees that it is at the
-// task's stack, and waits for the few microseconds that takes.
-void Worker::before_running(Task& task) {
-    task.state.store(TaskState::running, std::memory_order_relaxed);
-    light_barrier();
-    while (task.trimming.load(std::memory_order_acquire)) [[unlikely]]
-        ::sched_yield();
-    if (task.runnable_since != 0) [[unlikely]]
-        note_delay(task);
 }
 
 void Worker::note_runnable_since(Task& task) {
@@ -270,22 +257,19 @@ Task* Worker::next_local() {
 }
 
 Task* Worker::take_stack(unsigned stack_class) {
-    TaskList& hot = hot_[stack_class];
+    HotStacks& hot = hot_[stack_class];
     if (hot.empty()) {
-        hot = shared_.stacks.take(stack_class, kStackRefill);
+        hot.fill([&](std::span<Task*> into) { return shared_.stacks.take(stack_class, into); });
         shared_.note_peak();
     }
     return hot.pop();
 }
 
 void Worker::give_stack(Task* task) {
-    const unsigned stack_class = task->stack_class;
-    TaskList& hot = hot_[stack_class];
-    hot.push_front(task);
-    if (hot.size() < 2 * kHotStacks) return;
-    TaskList surplus;
-    while (surplus.size() < kHotStacks) surplus.push(hot.pop());
-    shared_.stacks.give(stack_class, std::move(surplus));
+    HotStacks& hot = hot_[task->stack_class];
+    hot.push(task);
+    if (hot.full())
+        hot.spill([&](std::span<Task* const> bag) { shared_.stacks.give(task->stack_class, bag); });
 }
 
 std::uint64_t Worker::random() {

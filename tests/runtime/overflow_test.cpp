@@ -110,9 +110,10 @@ INSTANTIATE_TEST_SUITE_P(Kinds, GuardTest, testing::Values(Guard::install, Guard
 
 TEST_P(GuardTest, APageBelowEveryStackCannotBeTouched) {
     StackPool pool(std::size_t{64} << 10, GetParam());
-    TaskList stacks = pool.take(1, 20);
-    ASSERT_EQ(stacks.size(), 20U);
-    while (Task* const task = stacks.pop()) {
+    std::array<Task*, 2 * StackPool::kBag> stacks;
+    std::size_t count = 0;
+    while (count < StackPool::kBag) count += pool.take(1, std::span(stacks).subspan(count, StackPool::kBag));
+    for (Task* const task : std::span(stacks).first(count)) {
         char* const bottom = static_cast<char*>(task->stack_bottom);
         EXPECT_TRUE(readable(bottom));
         EXPECT_FALSE(readable(bottom - 1));
