@@ -140,7 +140,8 @@ std::invoke_result_t<F&> blocking(F&& f) {
 // blocking_until() is blocking() that gives up at `deadline`, at the task's, or when the task is cancelled:
 // it returns nothing then (false where f returns void, else true). f is moved to the heap and owns all it
 // needs, since it goes on without the task: what it returns or throws is dropped on its thread, and the
-// scheduler's destructor waits for it. An f that has not begun by then never does.
+// scheduler's destructor waits for it. An f that has not begun by then never does. While the task waits,
+// virtual time stands still.
 //
 //     if (auto text = blocking_until(now() + 1s, [path] { return read_file(path); })) use(*text);
 template <class F>

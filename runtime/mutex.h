@@ -19,8 +19,8 @@ namespace sluice::runtime {
 // would leave it idle until that waiter runs. The unfairness is bounded: a waiter that was woken kBargesMax
 // times and found the lock taken each time is handed it by the next unlock().
 //
-// May be destroyed by a task that holds or held it last, as soon as nobody else is in lock(). Free and
-// contended by nobody, lock() and unlock() are one compare-and-swap each.
+// May be destroyed by a task that holds or held it last, as soon as nobody else is in lock() or one of its
+// timed kin. Free and contended by nobody, lock() and unlock() are one compare-and-swap each.
 template <class Host>
 class BasicMutex {
   public:

@@ -22,8 +22,8 @@ class SignalSet {
     SignalSet(const SignalSet&) = delete;
     SignalSet& operator=(const SignalSet&) = delete;
 
-    // wait() parks until one of the signals is pending, takes it and returns its number; 0 once cancelled.
-    // One task at a time.
+    // wait() parks until one of the signals is pending, takes it and returns its number; 0 after cancel(),
+    // and when the task is cancelled or its deadline passes. One task at a time.
     int wait();
 
     // cancel() makes the wait() under way, and all later ones, return 0. Any thread.

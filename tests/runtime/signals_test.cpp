@@ -1,5 +1,6 @@
 #include "runtime/signals.h"
 
+#include <chrono>
 #include <csignal>
 
 #include <gtest/gtest.h>
@@ -7,6 +8,8 @@
 
 #include "runtime/go.h"
 #include "runtime/scheduler.h"
+#include "runtime/task_group.h"
+#include "runtime/this_task.h"
 #include "runtime/wait_group.h"
 
 namespace sluice::runtime {
@@ -37,6 +40,23 @@ TEST(SignalSet, CancelEndsTheWaitAndAllLaterOnes) {
         signals.cancel();
         waiting.wait();
         EXPECT_EQ(signals.wait(), 0);
+    });
+}
+
+TEST(SignalSet, AWaitEndsWhenItsTaskIsCancelledOrOutOfTime) {
+    SignalSet signals{SIGUSR1};
+    Scheduler scheduler({.workers = 2});
+    scheduler.run([&] {
+        TaskGroup group;
+        group.go([&] { EXPECT_EQ(signals.wait(), 0); });
+        group.cancel();
+        group.wait();
+        {
+            const this_task::DeadlineScope within(now() + std::chrono::milliseconds(2));
+            EXPECT_EQ(signals.wait(), 0);
+        }
+        ::kill(::getpid(), SIGUSR1);
+        EXPECT_EQ(signals.wait(), SIGUSR1);
     });
 }
 
