@@ -79,22 +79,27 @@ void Worker::hand_over_and_rest() {
     while (Task* const task = take_posted()) tasks.push(task);
     if (!tasks.empty()) shared_.inject(std::move(tasks));
     if (searching_) end_search();
-    timers_.falls_asleep();
     resting_.store(true, std::memory_order_seq_cst);
     std::atomic_thread_fence(std::memory_order_seq_cst);  // pairs with those of activate(), stop(), post()
     Woken woken;
     const bool wanted = !retired() || shared_.stopping.load(std::memory_order_seq_cst) || has_posted();
-    const Duration patience = wanted ? Duration::zero() : time_to_timer(woken);
+    if (!wanted) watch_own(Duration::max(), woken);
+    resting_.store(false, std::memory_order_relaxed);
+    take_in(woken);
+}
+
+// Waits for this worker's sockets and timers, and not for the others' work.
+void Worker::watch_own(Duration longest, Woken& woken) {
+    timers_.falls_asleep();
+    const Duration patience = std::min(longest, time_to_timer(woken));
     if (patience > Duration::zero()) {
         stats.polls.add();
         poller_.poll(patience, woken);
         budget_ = batch_;
-        batch_began_ = Time{};
+        batch_began_ = Time{};  // it was not spent working
         clock_ = coarse_clock();
     }
-    resting_.store(false, std::memory_order_relaxed);
     timers_.awake();
-    take_in(woken);
 }
 
 // Nothing is runnable: time jumps to the next timer, unless something outside the scheduler may come first.
