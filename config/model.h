@@ -110,7 +110,7 @@ struct Upstream {
     std::uint64_t max_connections = 1024;
     unsigned retries = 1;
     std::optional<Health> health;
-    std::optional<Eject> eject;
+    std::optional<Eject> eject = Eject{};  // none: no server is
     bool operator==(const Upstream&) const = default;
 };
 

@@ -93,6 +93,14 @@ void read(Reader& reader, const Value& value, Eject& out) {
     object.field("for", out.duration);
 }
 
+void read_eject(Reader& reader, const Value& value, std::optional<Eject>& out) {
+    if (value.node.kind == Node::Kind::null)
+        out.reset();
+    else if (is(reader, value, Node::Kind::object,
+                R"(an object such as { "after": 5, "for": "10s" }, or null)"))
+        read(reader, value, out.emplace());
+}
+
 void read(Reader& reader, const Value& value, Upstream& out) {
     Object object(reader, value);
     object.with("servers", [&](Reader& r, const Value& v) { read_servers(r, v, out.servers); });
@@ -106,7 +114,7 @@ void read(Reader& reader, const Value& value, Upstream& out) {
     object.field("max_connections", out.max_connections, between(1, 1'000'000));
     object.field("retries", out.retries, between(0, kMaxServers - 1));
     object.with("health", [&](Reader& r, const Value& v) { read(r, v, out.health.emplace()); });
-    object.with("eject", [&](Reader& r, const Value& v) { read(r, v, out.eject.emplace()); });
+    object.with("eject", [&](Reader& r, const Value& v) { read_eject(r, v, out.eject); });
     object.require("servers", "[ \"127.0.0.1:3000\" ]");
 }
 

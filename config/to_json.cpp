@@ -81,6 +81,7 @@ Json upstream(const Upstream& upstream) {
                          {"healthy_after", health->healthy_after},
                          {"unhealthy_after", health->unhealthy_after}};
     }
+    out["eject"] = nullptr;
     if (const auto& eject = upstream.eject)
         out["eject"] = {{"after", eject->after}, {"for", duration(eject->duration)}};
     return out;

@@ -167,7 +167,7 @@ void Upstream::failed(Server& server) {
 }
 
 void Upstream::strike(Server& server) {
-    if (!settings_.eject) return;
+    if (!settings_.eject || servers_.size() == 1) return;  // the only one is always the last
     const std::uint32_t failures = server.standing.failed();
     const runtime::Time now = runtime::now();
     if (failures < settings_.eject->after || server.standing.ejected(now)) return;

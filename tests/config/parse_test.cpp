@@ -37,7 +37,8 @@ TEST(Parse, WhatIsLeftOutHasTheDefaultsOfTheContract) {
     EXPECT_EQ(upstream.max_idle, 128U);
     EXPECT_EQ(upstream.max_connections, 1024U);
     EXPECT_EQ(upstream.retries, 1U);
-    EXPECT_FALSE(upstream.tls || upstream.health || upstream.eject);
+    EXPECT_FALSE(upstream.tls || upstream.health);
+    EXPECT_EQ(upstream.eject, (Eject{5, 10s}));
     EXPECT_EQ(config.routes[0].host, HostPolicy::preserve);
     EXPECT_TRUE(config.client.trusted_proxies.empty());
     EXPECT_EQ(config.client.address_from, AddressFrom::x_forwarded_for);

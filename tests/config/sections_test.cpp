@@ -85,6 +85,14 @@ TEST(Upstreams, AHealthCheckMayAskWithAQuery) {
                      "/upstreams/app/health/path", message);
 }
 
+TEST(Upstreams, EjectUnlessTheyAreToldNotTo) {
+    EXPECT_EQ(good(upstream_with(R"("eject": {})")).upstreams[0].eject, (Eject{5, 10s}));
+    EXPECT_EQ(good(upstream_with(R"("eject": { "after": 2 })")).upstreams[0].eject, (Eject{2, 10s}));
+    EXPECT_FALSE(good(upstream_with(R"("eject": null)")).upstreams[0].eject);
+    expect_error(upstream_with(R"("eject": @false)"), "/upstreams/app/eject",
+                 R"(must be an object such as { "after": 5, "for": "10s" }, or null, not true or false)");
+}
+
 TEST(Upstreams, AServerIsThereOnce) {
     const auto servers = [](const std::string& list) {
         return "{ \"upstreams\": { \"app\": { \"servers\": [ " + list +
