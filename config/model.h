@@ -194,7 +194,7 @@ struct Limit {
     Missing missing = Missing::ip;
     Algorithm algorithm = Algorithm::token_bucket;
     Rate rate;
-    std::uint64_t burst = 0;  // after parsing: as written, else rate.count
+    std::uint64_t burst = 0;  // token_bucket; after parsing: as written, else rate.count
     std::uint64_t max = 0;    // concurrency
     Cost cost;
     Mode mode = Mode::enforce;

@@ -72,16 +72,15 @@ void read_by_method(Reader& reader, const Value& value, std::map<std::string, st
 }
 
 void read(Reader& reader, const Value& value, Ban& out) {
+    out = {10, 1min, 15min};
     Object object(reader, value);
     object.field("after", out.after, between(1, 1'000'000));
     object.field("within", out.within);
     object.field("for", out.duration);
-    object.require("after", "10");
-    object.require("within", "\"1m\"");
-    object.require("for", "\"15m\"");
 }
 
-// What goes with one algorithm or action alone is not silently left aside by the others.
+// What goes with one algorithm or action alone is not silently left aside by the others, unless it says what
+// is so in any case.
 void refuse_what_does_not_apply(Object& object, const Limit& limit) {
     if (object.good("algorithm")) {
         const bool bucket = limit.algorithm == Algorithm::token_bucket;
@@ -89,11 +88,13 @@ void refuse_what_does_not_apply(Object& object, const Limit& limit) {
         const std::string_view never = "does not go with the algorithm \"concurrency\", which has \"max\"";
         if (concurrency) object.refuse("rate", never);
         if (concurrency) object.refuse("burst", never);
-        if (!bucket && !concurrency) object.refuse("burst", "goes with the algorithm \"token_bucket\" alone");
+        const bool whole_window = object.good("rate") && limit.burst == limit.rate.count;
+        if (!bucket && !concurrency && !whole_window)
+            object.refuse("burst", "goes with the algorithm \"token_bucket\" alone");
         if (!concurrency)
             object.refuse("max", "goes with the algorithm \"concurrency\" alone; did you mean \"burst\"?");
     }
-    if (object.good("action") && limit.action != Action::delay)
+    if (object.good("action") && limit.action != Action::delay && limit.max_delay != Limit{}.max_delay)
         object.refuse("max_delay", "goes with the action \"delay\" alone");
     if (!object.good("key") || !object.good("missing")) return;
 
@@ -248,6 +249,7 @@ void read(Reader& reader, const Value& value, Limit& out) {
 
     if (!object.has("burst") && out.algorithm == Algorithm::token_bucket) out.burst = out.rate.count;
     refuse_what_does_not_apply(object, out);
+    if (out.algorithm != Algorithm::token_bucket) out.burst = 0;
     check_algorithm(reader, object, out);
     if (!object.good("algorithm")) return;
     if (out.algorithm == Algorithm::concurrency)

@@ -129,7 +129,7 @@ TEST(Limits, WhatAnAlgorithmCannotCountIsAMistake) {
          R"(a cost of 4 is never admitted ("max" is 3))"},
         {R"("algorithm": "concurrency", "max": 3, @"rate": "5/s")", "/limits/0/rate",
          R"("rate" does not go with the algorithm "concurrency", which has "max")"},
-        {R"("algorithm": "fixed_window", "rate": "5/s", @"burst": 5)", "/limits/0/burst",
+        {R"("algorithm": "fixed_window", "rate": "5/s", @"burst": 6)", "/limits/0/burst",
          R"("burst" goes with the algorithm "token_bucket" alone)"},
     };
     for (const auto& [text, pointer, message] : rows) expect_error(limit_with(text), pointer, message);
@@ -176,7 +176,7 @@ TEST(Limits, WhatDoesNotApplyIsNotSilentlyLeftAside) {
     const std::tuple<const char*, const char*, const char*> rows[] = {
         {R"(@"max": 8)", "max",
          R"("max" goes with the algorithm "concurrency" alone; did you mean "burst"?)"},
-        {R"(@"max_delay": "1s")", "max_delay", R"("max_delay" goes with the action "delay" alone)"},
+        {R"(@"max_delay": "2s")", "max_delay", R"("max_delay" goes with the action "delay" alone)"},
         {R"("key": "global", @"ipv4_prefix": 24)", "ipv4_prefix",
          R"("ipv4_prefix" means nothing to a key without "ip")"},
         {R"("key": "header:A", "missing": "skip", @"ipv6_prefix": 24)", "ipv6_prefix",
@@ -188,6 +188,23 @@ TEST(Limits, WhatDoesNotApplyIsNotSilentlyLeftAside) {
         expect_error(limit_with(R"("rate": "1/s", )" + std::string(text)), "/limits/0/" + std::string(key),
                      message);
     only_limit(R"("rate": "1/s", "key": "header:A", "ipv4_prefix": 24)");  // of requests without the header
+}
+
+TEST(Limits, WhatSaysOnlyWhatIsSoIsTaken) {
+    EXPECT_EQ(only_limit(R"("rate": "5/s", "action": "reject", "max_delay": "1s")"),
+              only_limit(R"("rate": "5/s")"));
+    for (const std::string algorithm : {"fixed_window", "sliding_window"}) {
+        const std::string members = R"("rate": "5/s", "algorithm": ")" + algorithm + '"';
+        EXPECT_EQ(only_limit(members + R"(, "burst": 5)"), only_limit(members));
+    }
+}
+
+TEST(Limits, BansHaveDefaults) {
+    EXPECT_EQ(only_limit(R"("rate": "1/s")").ban, (Ban{0, 0s, 0s})) << "none: never";
+    EXPECT_EQ(only_limit(R"("rate": "1/s", "ban": {})").ban, (Ban{10, 1min, 15min}));
+    EXPECT_EQ(only_limit(R"("rate": "1/s", "ban": { "after": 3, "for": "1h" })").ban, (Ban{3, 1min, 1h}));
+    expect_error(limit_with(R"("rate": "1/s", "ban": { "after": @0 })"), "/limits/0/ban/after",
+                 "0 is not between 1 and 1000000");
 }
 
 TEST(Limits, NamesAreUnique) {
