@@ -22,18 +22,29 @@ std::optional<Duration> period_of(std::string_view unit) {
     if (unit.empty()) return std::nullopt;
     const bool bare = unit.find_first_of("0123456789.") == std::string_view::npos;
     const auto period = parse_duration(bare ? "1" + std::string(unit) : std::string(unit));
-    if (!period || *period > kLongestPeriod) return std::nullopt;
-    return *period;
+    return period ? std::optional(*period) : std::nullopt;
 }
 
-std::optional<Rate> scan(std::string_view text) {
+std::optional<Rate> written(std::string_view text) {
     const auto slash = text.find('/');
     if (slash == std::string_view::npos) return std::nullopt;
     const auto count = count_of(text.substr(0, slash));
     const auto period = period_of(text.substr(slash + 1));
-    if (!count || !period || *count == 0) return std::nullopt;
-    if (*count > static_cast<std::uint64_t>(period->count())) return std::nullopt;
+    if (!count || !period) return std::nullopt;
     return Rate{*count, *period, std::string(text)};
+}
+
+// What a rate must not be, well written as it is; empty: nothing.
+std::string_view objection(const Rate& rate) {
+    if (rate.count == 0) return "counts nothing (1 is the least)";
+    if (rate.per > kLongestPeriod) return "has a period of more than 365d";
+    if (rate.count > static_cast<std::uint64_t>(rate.per.count())) return "is more than one each nanosecond";
+    return {};
+}
+
+std::optional<Rate> scan(std::string_view text) {
+    auto rate = written(text);
+    return rate && objection(*rate).empty() ? std::move(rate) : std::nullopt;
 }
 
 void replace(std::string& text, std::string_view what, std::string_view by) {
@@ -56,7 +67,11 @@ std::string suggestion(std::string_view text) {
 }  // namespace
 
 std::expected<Rate, std::string> parse_rate(std::string_view text) {
-    if (auto rate = scan(text)) return *std::move(rate);
+    if (auto rate = written(text)) {
+        const std::string_view wrong = objection(*rate);
+        if (wrong.empty()) return *std::move(rate);
+        return std::unexpected(quote(text) + " " + std::string(wrong));
+    }
     return std::unexpected(quote(text) +
                            " is not a rate (COUNT/UNIT, such as \"10/s\", \"100/m\" or \"100/10s\"" +
                            suggestion(text) + ")");

@@ -141,6 +141,9 @@ TEST(Limits, Mistakes) {
     const std::tuple<const char*, const char*, const char*> rows[] = {
         {R"("rate": @"10")", "/limits/0/rate",
          R"("10" is not a rate (COUNT/UNIT, such as "10/s", "100/m" or "100/10s"; did you mean "10/s"?))"},
+        {R"("rate": @"1/366d")", "/limits/0/rate", R"("1/366d" has a period of more than 365d)"},
+        {R"("rate": @"1000000001/s")", "/limits/0/rate",
+         R"("1000000001/s" is more than one each nanosecond)"},
         {R"("rate": @10)", "/limits/0/rate", "must be a rate, a string such as \"10/s\", not a number"},
         {R"("rate": @"4294967296/m")", "/limits/0/rate",
          "\"4294967296/m\" counts further than 4294967295 (the same rate in a smaller unit will do)"},

@@ -195,7 +195,7 @@ TEST(Parse, AllMistakesComeAtOnceInTheOrderOfTheText) {
 
 TEST(Parse, AValueIsComplainedAboutOnce) {
     expect_error(limit_with(R"("rate": @"0/s", "burst": 5, "cost": 9)"), "/limits/0/rate",
-                 R"("0/s" is not a rate (COUNT/UNIT, such as "10/s", "100/m" or "100/10s"))");
+                 R"("0/s" counts nothing (1 is the least))");
 }
 
 TEST(Parse, NothingToServeIsAnError) {
