@@ -1,12 +1,17 @@
 // sluice: arguments → configuration → App → exit code.
 
+#include <algorithm>
 #include <cstdlib>
 #include <functional>
 #include <iostream>
 #include <string>
+#include <string_view>
+#include <vector>
 
 #include <CLI/CLI.hpp>
 
+#include "config/quote.h"
+#include "config/suggest.h"
 #include "service/app.h"
 #include "service/commands/commands.h"
 
@@ -16,7 +21,23 @@ constexpr int kUsage = 2;
 
 std::string configuration_path() {
     const char* named = std::getenv("SLUICE_CONFIG");
-    return named ? named : "/etc/sluice/sluice.json";
+    return named && *named ? named : "/etc/sluice/sluice.json";
+}
+
+std::vector<std::string_view> commands_of(CLI::App& cli) {
+    std::vector<std::string_view> names;
+    for (const CLI::App* each : cli.get_subcommands([](const CLI::App*) { return true; }))
+        names.push_back(each->get_name());
+    return names;
+}
+
+// Of the command line's first word; empty: it is a command, or none was named. CLI11 says no more than that a
+// command is required.
+std::string no_such_command(CLI::App& cli, std::string_view word) {
+    const auto names = commands_of(cli);
+    if (word.empty() || word.starts_with('-') || std::ranges::find(names, word) != names.end()) return {};
+    return "sluice: there is no command " + sluice::config::quote(word) +
+           sluice::config::did_you_mean(word, names) + "\nRun with --help for more information.\n";
 }
 
 }  // namespace
@@ -60,7 +81,10 @@ int main(int argc, char** argv) {
     try {
         cli.parse(argc, argv);
     } catch (const CLI::ParseError& error) {
-        return cli.exit(error) == 0 ? EXIT_SUCCESS : kUsage;
+        const std::string unknown = no_such_command(cli, argc > 1 ? argv[1] : "");
+        if (unknown.empty()) return cli.exit(error) == 0 ? EXIT_SUCCESS : kUsage;
+        std::cerr << unknown;
+        return kUsage;
     }
     return command();
 }

@@ -141,6 +141,17 @@ def test_wrong_usage_is_2(arguments):
     assert done.returncode == 2 and done.stderr and done.stdout == ""
 
 
+def test_a_misspelt_command_is_named():
+    done = run("chekc", "-c", "x.json")
+    assert (done.returncode, done.stdout) == (2, "")
+    assert done.stderr.splitlines()[0] == 'sluice: there is no command "chekc"; did you mean "check"?'
+
+
+def test_an_empty_variable_names_no_file():
+    done = run("check", environment={"SLUICE_CONFIG": ""})
+    assert done.returncode == 0 or done.stderr.startswith("/etc/sluice/sluice.json:")
+
+
 def test_help_is_0():
     done = run("--help")
     assert done.returncode == 0
