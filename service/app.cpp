@@ -9,6 +9,8 @@
 #include <optional>
 #include <stdexcept>
 #include <string>
+#include <system_error>
+#include <thread>
 #include <utility>
 #include <vector>
 
@@ -47,7 +49,7 @@ constexpr int kFine = 0;
 constexpr int kFailed = 1;
 constexpr runtime::Duration kSweepPools = 1s;
 constexpr runtime::Duration kLookAgain = 10ms;
-constexpr runtime::Duration kLeft = 1s;  // for calls that nobody can end
+constexpr runtime::Duration kLeft = 1s;  // for tasks and calls that nobody can end
 
 void print_line(const std::string& line) {
     std::fprintf(stderr, "%s\n", line.c_str());
@@ -335,6 +337,18 @@ void raise_descriptor_limit() {
     ::setrlimit(RLIMIT_NOFILE, &limit);
 }
 
+// What is left at the end may be a call that nobody can end: getaddrinfo(), asked for a name while no server
+// of names answers. Its task has given it up; the scheduler's end waits for the thread that it is on.
+void end_soon(int code) {
+    try {
+        std::thread([code] {
+            std::this_thread::sleep_for(kLeft);
+            std::_Exit(code);
+        }).detach();
+    } catch (const std::system_error&) {  // no thread to be had: then it takes as long as it takes
+    }
+}
+
 }  // namespace
 
 int serve(const std::string& config_path) {
@@ -357,14 +371,13 @@ int serve(const std::string& config_path) {
         } catch (const std::runtime_error& error) {
             print_line(std::string("sluice: ") + error.what());
         }
-        // What is left then is a call that nobody can end: getaddrinfo(), asked for a name while no server of
-        // names answers.
         const runtime::Time deadline = runtime::now() + kLeft;
         while (runtime::counters(scheduler).live > 1) {
             if (runtime::now() > deadline) std::_Exit(code);
             runtime::this_task::sleep_for(kLookAgain);
         }
     });
+    end_soon(code);
     return code;
 }
 
