@@ -82,7 +82,7 @@ Response reload(const Sources& sources) {
     if (!sources.reload) return missing("a reload");
     const ReloadErrors errors = sources.reload();
     if (errors.empty()) return json("{\"reloaded\": true}\n");
-    Response refusal = problem(422, "the file does not validate; nothing was changed");
+    Response refusal = problem(422, "not reloaded; nothing was changed");
     Json body = Json::parse(refusal.body);
     body["errors"] = errors;
     refusal.body = text_of(body);

@@ -6,6 +6,7 @@ import json
 import math
 import re
 import signal
+import socket
 import subprocess
 import threading
 
@@ -293,6 +294,18 @@ def test_config_shows_what_is_in_force(pair):
     shown = proxy.sluice.admin_json("/config")
     assert shown["limits"][0]["name"] == "limit-1" and shown["limits"][0]["burst"] == 10
     assert shown["timeouts"]["head"] == "7s" and shown["max"]["headers"] == 100
+
+
+def test_a_reload_that_fails_is_told_as_what_it_is(pair):
+    """A file may well validate and not be served."""
+    proxy = pair()
+    with socket.create_server(("127.0.0.1", 0)) as other:
+        busy = "127.0.0.1:%d" % other.getsockname()[1]
+        proxy.sluice.write({**proxy.sluice.config, "listen": [proxy.sluice.config["listen"], busy]})
+        status, _, body = proxy.sluice.ask_admin("POST", "/reload")
+    problem = json.loads(body)
+    assert (status, problem["detail"]) == (422, "not reloaded; nothing was changed")
+    assert len(problem["errors"]) == 1 and busy in problem["errors"][0]
 
 
 def test_debug_tasks_names_where_tasks_were_started(pair):
