@@ -11,6 +11,7 @@
 #include "service/decisions.h"
 #include "service/policy/ban_list.h"
 #include "service/policy/listing.h"
+#include "service/task_list.h"
 
 namespace sluice {
 
@@ -253,7 +254,7 @@ admin::Sources admin_sources(const Observed& service, std::function<std::vector<
             .janitor = [service] { return janitor(service.janitor); },
             .upstreams = [service] { return upstreams(service.context); },
             .runtime_counters = [service] { return runtime::counters(service.scheduler); },
-            .dump_tasks = [service] { return runtime::dump(service.scheduler); },
+            .dump_tasks = [service] { return list_tasks(service.scheduler); },
             .trace = [service](runtime::Duration time) { return runtime::trace(service.scheduler, time); },
             .clients = [service](const admin::ClientQuery& query) { return clients(service.context, query); },
             .client = [service](const std::string& key) { return client(service.context, key); },

@@ -35,6 +35,7 @@
 #include "service/front.h"
 #include "service/loader.h"
 #include "service/part_settings.h"
+#include "service/task_list.h"
 #include "service/upstream/upkeep.h"
 
 namespace sluice {
@@ -231,7 +232,7 @@ void App::handle_signals() {
         if (signal == SIGHUP) {
             reload_and_log("SIGHUP");
         } else if (signal == SIGQUIT) {
-            print_line(runtime::dump(scheduler_));
+            print_line(list_tasks(scheduler_));
         } else if (draining) {
             std::_Exit(kFine);
         } else {

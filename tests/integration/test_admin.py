@@ -322,8 +322,12 @@ def test_debug_tasks_names_where_tasks_were_started(pair):
     proxy.upstream.wait_for_requests(1)
     status, headers, text = proxy.sluice.ask_admin("GET", "/debug/tasks")
     assert status == 200 and headers.get_content_type() == "text/plain"
-    assert re.search(r"service/\S+\.(cpp|h):\d+", text), text
-    assert len(re.findall(r"\b\d+\b", text)) > 3
+    assert re.search(r"^\d+ tasks? parked in \w+", text), "grouped"
+    tasks = re.findall(r"^id (\d+), (.+) for (\d+\.\d+) s, started at ((?:service|runtime)/\S+\.(?:cpp|h):\d+)$", text, re.M)
+    assert len({task[0] for task in tasks}) == len(tasks) == proxy.sluice.stats()["runtime"]["tasks"]["live"], text
+    waits = [(state, float(seconds)) for _, state, seconds, _ in tasks]
+    assert any(state == "running" for state, _ in waits) and any(state == "parked in accept" for state, _ in waits), text
+    assert all(seconds < proxy.sluice.stats()["uptime_seconds"] + 1 for _, seconds in waits), text
     go_on.set()
     assert client.read().status == 200
 
