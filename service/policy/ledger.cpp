@@ -36,15 +36,29 @@ std::vector<Ledger::Account> Ledger::accounts(std::span<const config::Limit> lim
     }
     for (std::size_t i = 0; i < limits.size(); ++i) {
         if (accounts[i].counters) continue;
-        auto counters = std::make_shared<telemetry::LimitCounters>(workers_);
-        accounts[i] = {free_number(), std::move(counters)};
-        kept_.insert_or_assign(identity(limits[i]), Kept{accounts[i], loads_});
+        accounts[i] =
+            enter(identity(limits[i]), std::make_shared<telemetry::LimitCounters>(workers_)).account;
     }
     return accounts;
 }
 
-limit::LimitId Ledger::free_number() {
-    if (kept_.size() < limit::kLimitsMax) return static_cast<limit::LimitId>(kept_.size());
+// Under a number that nobody has, else in the place of another, whose node in the map it takes: a number that
+// was given up and not taken, for want of memory, would be given away twice.
+Ledger::Kept& Ledger::enter(std::string identity, std::shared_ptr<telemetry::LimitCounters> counters) {
+    if (const std::size_t number = kept_.size(); number < limit::kLimitsMax) {
+        const Account account{static_cast<limit::LimitId>(number), std::move(counters)};
+        return kept_.emplace(std::move(identity), Kept{account, loads_}).first->second;
+    }
+    const auto oldest = oldest_unused();
+    const limit::LimitId number = oldest->second.account.id;
+    table.forget(number);
+    auto place = kept_.extract(oldest);
+    place.key() = std::move(identity);
+    place.mapped() = {{number, std::move(counters)}, loads_};
+    return kept_.insert(std::move(place)).position->second;
+}
+
+std::map<std::string, Ledger::Kept>::iterator Ledger::oldest_unused() {
     auto oldest = kept_.end();
     for (auto at = kept_.begin(); at != kept_.end(); ++at) {
         if (at->second.account.counters.use_count() > 1) continue;
@@ -55,10 +69,7 @@ limit::LimitId Ledger::free_number() {
             "all 250 numbers of limits are in use, by earlier configurations whose requests or idle "
             "connections have not ended yet; a reload is possible again when some have");
     std::atomic_thread_fence(std::memory_order_acquire);  // pairs with the count that others took down to one
-    const limit::LimitId number = oldest->second.account.id;
-    table.forget(number);
-    kept_.erase(oldest);
-    return number;
+    return oldest;
 }
 
 }  // namespace sluice::policy

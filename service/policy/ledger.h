@@ -47,7 +47,8 @@ class Ledger {
         std::uint64_t load;  // the last that it was in
     };
 
-    limit::LimitId free_number();
+    Kept& enter(std::string identity, std::shared_ptr<telemetry::LimitCounters> counters);
+    std::map<std::string, Kept>::iterator oldest_unused();
 
     const unsigned workers_;
     const limit::DigestSecret secret_ = random_secret();

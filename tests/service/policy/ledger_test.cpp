@@ -1,14 +1,36 @@
 // Limits that come and go with reloads: who gets which number, and what is known under it.
 
+#include <cstdlib>
 #include <memory>
+#include <new>
 #include <optional>
 #include <set>
+#include <span>
 #include <stdexcept>
 #include <string>
 #include <vector>
 
 #include "service/policy/slots.h"
 #include "tests/service/policy/house.h"
+
+namespace {
+
+// The last of so many allocations fails, and then none; 0: none.
+int allocations_left = 0;
+
+}  // namespace
+
+[[gnu::noinline]] void* operator new(std::size_t size) {
+    if (allocations_left > 0 && --allocations_left == 0) throw std::bad_alloc();
+    if (void* const memory = std::malloc(size == 0 ? 1 : size)) return memory;
+    throw std::bad_alloc();
+}
+[[gnu::noinline]] void operator delete(void* memory) noexcept {
+    std::free(memory);
+}
+[[gnu::noinline]] void operator delete(void* memory, std::size_t) noexcept {
+    std::free(memory);
+}
 
 namespace sluice::policy {
 namespace {
@@ -43,6 +65,31 @@ config::Limit once(std::string name) {
 
 config::Limit slots(std::string name) {
     return {.name = std::move(name), .algorithm = config::Algorithm::concurrency, .max = 1};
+}
+
+TEST(Ledger, WhereverMemoryRunsOutNoNumberIsGivenTwice) {
+    bool failed = true;
+    for (int n = 1; failed; ++n) {
+        Ledger ledger(1000, 1);
+        std::vector<config::Limit> all;
+        for (int i = 0; i < 250; ++i) all.push_back(once(std::to_string(i)));
+        ledger.accounts(all);
+        const auto held = ledger.accounts(std::span(all).first(245));
+        const std::vector<config::Limit> next{once("a"), once("b"), once("c")};
+        failed = false;
+        allocations_left = n;
+        try {
+            ledger.accounts(next);
+        } catch (const std::bad_alloc&) {
+            failed = true;
+        }
+        allocations_left = 0;
+        std::set<limit::LimitId> numbers;
+        for (const auto& account : held) numbers.insert(account.id);
+        const auto given = ledger.accounts(next);
+        for (const auto& account : given) numbers.insert(account.id);
+        ASSERT_EQ(numbers.size(), 248U) << "at allocation " << n;
+    }
 }
 
 TEST(Ledger, NoNumberOfReloadsWithNewLimitsIsTooMany) {
