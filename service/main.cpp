@@ -47,6 +47,7 @@ int main(int argc, char** argv) {
 
     CLI::App cli("Sluice: a rate-limiting reverse proxy for one service.", "sluice");
     cli.require_subcommand(1);
+    cli.set_version_flag("--version", commands::version_text, "as the command version");
     std::function<int()> command;
 
     std::string path = configuration_path();

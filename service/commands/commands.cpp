@@ -94,12 +94,16 @@ int watch(const AdminOptions& options) {
 
 }  // namespace
 
-int version() {
+std::string version_text() {
     const BuildInfo info = build_info();
-    std::string out = "sluice " + info.version + " (" + info.commit + ")\ncompiler " + info.compiler + "\n";
-    if (!info.sanitizer.empty()) out += "sanitizer " + info.sanitizer + "\n";
-    for (const auto& library : info.libraries) out += library.name + " " + library.version + "\n";
-    print(stdout, out);
+    std::string out = "sluice " + info.version + " (" + info.commit + ")\ncompiler " + info.compiler;
+    if (!info.sanitizer.empty()) out += "\nsanitizer " + info.sanitizer;
+    for (const auto& library : info.libraries) out += "\n" + library.name + " " + library.version;
+    return out;
+}
+
+int version() {
+    print(stdout, version_text() + "\n");
     return kFine;
 }
 

@@ -24,7 +24,8 @@ int check(const std::string& path);
 /// Prints the JSON Schema of the configuration.
 int schema();
 
-/// Prints version, commit, compiler and libraries.
+/// Version, commit, compiler and libraries, a line each, the last without an end; version() prints them.
+std::string version_text();
 int version();
 
 /// Prints /stats as a table.

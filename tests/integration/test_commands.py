@@ -177,6 +177,7 @@ def test_version():
     assert done.returncode == 0
     for word in ("0.1.0", "g++", "Boost", "OpenSSL"):
         assert re.search(word.replace("g++", r"(g\+\+|GCC|gcc|clang)"), done.stdout), done.stdout
+    assert run("--version").stdout == done.stdout
 
 
 def test_healthcheck(pair):
