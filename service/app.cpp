@@ -324,6 +324,10 @@ void App::keep_what_stays(config::Config& next) {
 }
 
 void App::reload_and_log(std::string_view why) {
+    if (context_.draining.load()) {
+        telemetry_.log.info("not reloaded: the service is draining", {{"because", why}});
+        return;
+    }
     for (const std::string& problem : reload()) {
         telemetry_.log.error("not reloaded, nothing has changed", {{"because", why}, {"problem", problem}});
     }

@@ -100,6 +100,24 @@ def test_a_drain_finishes_what_is_in_flight(pair, number):
     assert proxy.sluice.wait_exit() == 0
 
 
+def test_a_reload_in_a_drain_is_no_error(pair):
+    """The file may well change, by a rollout, while the old process ends."""
+    go_on = threading.Event()
+    proxy = pair(holding(go_on))
+    client = proxy.client()
+    client.send(get("/slow"))
+    proxy.upstream.wait_for_requests(1)
+    proxy.sluice.send_signal(signal.SIGTERM)
+    wait_until(lambda: proxy.sluice.ask_admin("GET", "/readyz")[0] == 503, "draining")
+    proxy.sluice.send_signal(signal.SIGHUP)
+    wait_until(lambda: "not reloaded" in proxy.sluice.output, "it is told")
+    assert '"level":"error"' not in proxy.sluice.output
+    assert proxy.sluice.ask_admin("POST", "/reload")[0] == 422, "who asks for an answer gets one"
+    go_on.set()
+    assert client.read().status == 200
+    assert proxy.sluice.wait_exit() == 0
+
+
 def test_a_drain_waits_for_a_body_on_its_way(pair):
     go_on = threading.Event()
 
