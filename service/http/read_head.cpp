@@ -20,6 +20,12 @@ Parts split(std::string_view head) {
     return {head.substr(0, end), head.substr(end + 2)};
 }
 
+// max.head and max.headers are of requests: who reads of them would turn them up, and nothing would change.
+Refusal of_an_answer(const Refusal& refusal) {
+    if (refusal.status != 431) return refusal;
+    return {502, "the head of the answer is too long, or has too many fields"};
+}
+
 }  // namespace
 
 std::expected<std::size_t, Refusal> read_request_head(std::string_view bytes, HeadScan& scan,
@@ -44,12 +50,13 @@ std::expected<std::size_t, Refusal> read_response_head(std::string_view bytes, H
         return std::unexpected(Refusal{502, "an empty line in the place of a status line"});
     }
     const auto size = scan.find_end(bytes, limits);
-    if (!size || *size == 0) return size;
+    if (!size) return std::unexpected(of_an_answer(size.error()));
+    if (*size == 0) return size;
     const Parts parts = split(bytes.substr(scan.start(), *size - scan.start()));
     auto good = read_status_line(parts.start_line, head);
     if (good) good = read_fields(parts.fields, head.fields);
     if (good) good = validate(head, method);
-    if (!good) return std::unexpected(good.error());
+    if (!good) return std::unexpected(of_an_answer(good.error()));
     return size;
 }
 

@@ -108,6 +108,17 @@ TEST(ResponseHead, BodyIsFramedAsStatusMethodAndFieldsSay) {
     EXPECT_EQ(framing("101 Switching Protocols", ""), Framing::none());
 }
 
+TEST(ResponseHead, ThatIsTooLongIsNoMatterOfTheLimitsOfRequests) {
+    std::string many;
+    for (int i = 0; i < 300; ++i) many += "X: y\r\n";
+    for (const std::string& fields : {"X: " + std::string(100'000, 'x') + "\r\n", many}) {
+        const auto read = test::read_response(with(fields));
+        ASSERT_TRUE(read.refusal);
+        EXPECT_EQ(read.refusal->status, 502);
+        EXPECT_EQ(read.refusal->reason.find("max."), std::string_view::npos) << read.refusal->reason;
+    }
+}
+
 TEST(ResponseHead, KeepsAliveOnlyIfItsEndCanBeFound) {
     EXPECT_FALSE(test::read_response(with("")).head.keep_alive);
     EXPECT_TRUE(test::read_response(with("Content-Length: 0\r\n")).head.keep_alive);
