@@ -1,11 +1,18 @@
 #include "runtime/inspect.h"
 
 #include <algorithm>
-#include <cstdio>
+#include <cstdlib>
 #include <map>
+#include <memory>
+#include <span>
 #include <string_view>
 
+#include <cxxabi.h>
+
+#include "runtime/frames.h"
+#include "runtime/hold.h"
 #include "runtime/scheduler_state.h"
+#include "runtime/symbols.h"
 
 namespace sluice::runtime {
 
@@ -21,11 +28,14 @@ std::string_view name(TaskState state) {
     return "unknown";
 }
 
-}  // namespace
+struct Seen {
+    TaskInfo info;
+    Task* task = nullptr;
+};
 
-std::vector<TaskInfo> tasks(Scheduler& scheduler) {
-    std::vector<TaskInfo> all;
-    scheduler.state().stacks.each_task([&](const Task& task) {
+std::vector<Seen> look(Scheduler& scheduler) {
+    std::vector<Seen> all;
+    scheduler.state().stacks.each_task([&](Task& task) {
         TaskInfo info;
         info.id = task.id.load(std::memory_order_relaxed);
         info.state = task.state.load(std::memory_order_relaxed);
@@ -38,10 +48,81 @@ std::vector<TaskInfo> tasks(Scheduler& scheduler) {
         }
         info.since = Time(Duration(task.since.load(std::memory_order_relaxed)));
         info.spawned = std::string(file) + ':' + std::to_string(task.line.load(std::memory_order_relaxed));
-        all.push_back(std::move(info));
+        all.push_back({std::move(info), &task});
     });
-    std::ranges::sort(all, {}, &TaskInfo::id);
+    std::ranges::sort(all, {}, [](const Seen& seen) { return seen.info.id; });
     return all;
+}
+
+std::vector<Seen*> parked_of(std::span<Seen> all) {
+    std::vector<Seen*> parked;
+    for (Seen& seen : all) {
+        if (seen.info.state == TaskState::parked) parked.push_back(&seen);
+    }
+    return parked;
+}
+
+void add_frames(std::span<Seen* const> parked) {
+    std::vector<ParkSeen> parks;
+    for (const Seen* seen : parked)
+        parks.push_back({seen->task, seen->info.id, seen->info.wait_reason, seen->info.waits_on});
+    for (std::size_t i = 0; i < parks.size(); i += kHeldAtATime) {
+        const std::size_t some = std::min(kHeldAtATime, parks.size() - i);
+        std::vector<Frames> frames(some);
+        read_frames(std::span(parks).subspan(i, some), frames);
+        for (std::size_t j = 0; j < some; ++j) {
+            const auto found = std::span(frames[j].addresses).first(frames[j].count);
+            parked[i + j]->info.frames.assign(found.begin(), found.end());
+        }
+    }
+}
+
+// The functions that the frames of some tasks are in.
+class Functions {
+  public:
+    explicit Functions(std::span<Seen* const> tasks) {
+        for (const Seen* seen : tasks) {
+            for (void* const frame : seen->info.frames) found_.push_back({.address = call_of(frame)});
+        }
+        std::ranges::sort(found_, {}, &Symbol::address);
+        const auto twice = std::ranges::unique(found_, {}, &Symbol::address);
+        found_.erase(twice.begin(), twice.end());
+        symbols_.find(found_);
+    }
+
+    std::string line_of(void* frame) const {
+        const Symbol& symbol = *std::ranges::lower_bound(found_, call_of(frame), {}, &Symbol::address);
+        const std::unique_ptr<char, decltype(&std::free)> demangled(
+            symbol.function != nullptr ? abi::__cxa_demangle(symbol.function, nullptr, nullptr, nullptr)
+                                       : nullptr,
+            &std::free);
+        const FrameLine line(symbol, demangled ? demangled.get() : symbol.function);
+        return {line.text().data(), line.text().size()};
+    }
+
+  private:
+    // A function goes on after its call, which may have been its last instruction.
+    static std::uintptr_t call_of(void* frame) { return reinterpret_cast<std::uintptr_t>(frame) - 1; }
+
+    Symbols symbols_;
+    std::vector<Symbol> found_;  // sorted by address
+};
+
+std::string group_of(const TaskInfo& task) {
+    std::string group(name(task.state));
+    if (task.state == TaskState::parked) group.append(" in ").append(name(task.wait_reason));
+    return group + ", spawned at " + task.spawned;
+}
+
+}  // namespace
+
+std::vector<TaskInfo> tasks(Scheduler& scheduler, WithFrames frames) {
+    std::vector<Seen> all = look(scheduler);
+    if (frames == WithFrames::yes) add_frames(parked_of(all));
+    std::vector<TaskInfo> infos;
+    infos.reserve(all.size());
+    for (Seen& seen : all) infos.push_back(std::move(seen.info));
+    return infos;
 }
 
 Counters counters(Scheduler& scheduler) {
@@ -71,23 +152,27 @@ Counters counters(Scheduler& scheduler) {
 std::string dump(Scheduler& scheduler) {
     struct Group {
         std::size_t count = 0;
-        std::uint64_t first = 0;
-        Time since = kNever;
+        Seen* first = nullptr;
     };
+    std::vector<Seen> all = look(scheduler);
     std::map<std::string, Group> groups;
-    for (const TaskInfo& task : tasks(scheduler)) {
-        std::string key(name(task.state));
-        if (task.state == TaskState::parked) key.append(" in ").append(name(task.wait_reason));
-        Group& group = groups[key + ", spawned at " + task.spawned];
-        if (group.count++ == 0) group.first = task.id;
-        group.since = std::min(group.since, task.since);
+    for (Seen& seen : all) {
+        Group& group = groups[group_of(seen.info)];
+        if (group.count++ == 0) group.first = &seen;
     }
+    std::vector<Seen*> firsts;
+    for (const auto& [what, group] : groups) {
+        if (group.first->info.state == TaskState::parked) firsts.push_back(group.first);
+    }
+    add_frames(firsts);
+    const Functions functions(firsts);
     std::vector<std::pair<std::string, Group>> sorted(groups.begin(), groups.end());
-    std::ranges::sort(sorted, std::greater{}, [](const auto& entry) { return entry.second.count; });
+    std::ranges::stable_sort(sorted, std::greater{}, [](const auto& entry) { return entry.second.count; });
     std::string text;
     for (const auto& [what, group] : sorted) {
         text += std::to_string(group.count) + (group.count == 1 ? " task " : " tasks ") + what +
-                ", first id " + std::to_string(group.first) + '\n';
+                ", first id " + std::to_string(group.first->info.id) + '\n';
+        for (void* const frame : group.first->info.frames) text += functions.line_of(frame);
     }
     return text;
 }

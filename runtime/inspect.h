@@ -22,6 +22,7 @@ struct TaskInfo {
     Time since{};                    // in this state, as precisely as its worker last read the clock
     std::string spawned;             // file:line of the go()
     std::size_t stack_bytes = 0;     // between the top of its stack and where it parked; 0 while running
+    std::vector<void*> frames;       // where each function it is in goes on, innermost first; see tasks()
 };
 
 struct Counters {
@@ -42,10 +43,17 @@ struct Counters {
     Delays scheduling_delay;           // from a wake to the first instruction after it, of those measured
 };
 
+enum class WithFrames : bool { no, yes };
+
 // Any thread, in a task or not, while the scheduler exists.
-std::vector<TaskInfo> tasks(Scheduler& scheduler);
+//
+// With frames, for tasks that are parked: each is held still while its stack is read, for some microseconds
+// in which a worker that is to run it spins. None (an empty list) for one that ran in between, and where the
+// system has no membarrier(2).
+std::vector<TaskInfo> tasks(Scheduler& scheduler, WithFrames frames = WithFrames::no);
 Counters counters(Scheduler& scheduler);
 // The tasks as text, grouped by where they were spawned and what they wait for, the largest group first.
+// Below a group of parked ones the frames of its first: 32 lines of at most 255 bytes.
 std::string dump(Scheduler& scheduler);
 
 }  // namespace sluice::runtime

@@ -5,6 +5,7 @@
 #include <csignal>
 #include <cstdio>
 #include <mutex>
+#include <span>
 
 #include <execinfo.h>
 #include <sys/mman.h>
@@ -12,6 +13,7 @@
 
 #include "runtime/sanitizer.h"
 #include "runtime/scheduler_state.h"
+#include "runtime/symbols.h"
 
 namespace sluice::runtime {
 
@@ -29,8 +31,28 @@ const Task* overflowing(const void* address) {
     return task != nullptr && worker->scheduler().state().stacks.in_guard(*task, address) ? task : nullptr;
 }
 
-// In a signal handler: nothing here allocates or takes a lock. (The unwinder loads its library at its first
-// call, which install_overflow_report() makes.)
+void write_line(std::span<const char> text) {
+    [[maybe_unused]] const ssize_t n = ::write(STDERR_FILENO, text.data(), text.size());
+}
+
+// In a signal handler: nothing here allocates or takes a lock, so the names stay as the linker writes them.
+// (The unwinder loads its library at its first call, which install_overflow_report() makes.)
+void report_frames() {
+    std::array<void*, kFramesMax> frames;
+    const auto count = static_cast<std::size_t>(std::max(::backtrace(frames.data(), kFramesMax), 0));
+    std::array<Symbol, kFramesMax> found;
+    for (std::size_t i = 0; i < count; ++i) found[i].address = reinterpret_cast<std::uintptr_t>(frames[i]);
+    const auto sorted = std::span(found).first(count);
+    std::ranges::sort(sorted, {}, &Symbol::address);
+    const Symbols symbols;
+    symbols.find(sorted);
+    for (std::size_t i = 0; i < count; ++i) {
+        const auto address = reinterpret_cast<std::uintptr_t>(frames[i]);
+        const Symbol& symbol = *std::ranges::lower_bound(sorted, address, {}, &Symbol::address);
+        write_line(FrameLine(symbol, symbol.function).text());
+    }
+}
+
 void report(const Task& task) {
     std::array<char, 512> text;
     const auto bytes = reinterpret_cast<const char*>(&task) - static_cast<const char*>(task.stack_bottom);
@@ -38,9 +60,8 @@ void report(const Task& task) {
         text.data(), text.size(), "task %llu, spawned at %s:%u, overflowed its stack of %td bytes\n",
         static_cast<unsigned long long>(task.id.load()), task.file.load(), task.line.load(), bytes);
     const auto size = std::min(static_cast<std::size_t>(std::max(length, 0)), text.size());
-    [[maybe_unused]] const ssize_t n = ::write(STDERR_FILENO, text.data(), size);
-    std::array<void*, kFramesMax> frames;
-    ::backtrace_symbols_fd(frames.data(), ::backtrace(frames.data(), kFramesMax), STDERR_FILENO);
+    write_line(std::span<const char>(text).first(size));
+    report_frames();
 }
 
 // Afterwards the instruction faults again, before whoever handled this signal earlier: by default, the end.

@@ -139,7 +139,6 @@ class StackPool {
     // The tasks whose stacks have memory below the top.
     std::vector<Task*> find_deep(const Slab& slab) const;
     bool trim_slab(const Slab& slab, Time parked_before);
-    bool trim_some(std::span<Task* const> tasks, Time parked_before);
     bool trim_one(Task& task, Time parked_before);
 
     Slab& new_slab(unsigned stack_class);

@@ -24,7 +24,8 @@ struct WaitTimer : Timer {
     Ticket ticket;
 };
 
-Worker* begin_park(WaitReason reason, const void* what) {
+// Always a part of its caller, whose frame it notes: that is the innermost that stays until the task goes on.
+[[gnu::always_inline]] inline Worker* begin_park(WaitReason reason, const void* what) {
     Worker* const worker = Worker::here();
     SLUICE_CHECK(worker != nullptr && worker->current() != nullptr, "only a task can park");
     Task* const self = worker->current();
@@ -33,7 +34,7 @@ Worker* begin_park(WaitReason reason, const void* what) {
     const auto depth = reinterpret_cast<char*>(self) - static_cast<char*>(__builtin_frame_address(0));
     self->parked_bytes.store(static_cast<std::uint32_t>(depth), std::memory_order_relaxed);
     self->since.store(worker->clock(), std::memory_order_relaxed);
-    self->state.store(TaskState::parked, std::memory_order_relaxed);
+    self->state.store(TaskState::parked, std::memory_order_release);  // with what is above: see read_frames()
     return worker;
 }
 

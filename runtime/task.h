@@ -146,7 +146,7 @@ class alignas(64) Task {
     std::atomic<TaskState> state{TaskState::free};
     std::atomic<WaitReason> reason{WaitReason::none};
     std::atomic<std::uint16_t> cancel_requested{0};  // cancel()'s bit, and a count: see kCancelled
-    std::atomic<bool> trimming{false};  // its stack is being given back: it must not run just now
+    std::atomic<std::uint32_t> held{0};  // by how many that look at its stack: it must not begin to run
 };
 
 // TaskList: a queue of tasks, linked through Task::next. Not shared.

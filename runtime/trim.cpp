@@ -6,29 +6,25 @@
 #include <sys/mman.h>
 #include <unistd.h>
 
-#include "runtime/barrier.h"
+#include "runtime/hold.h"
 #include "runtime/sanitizer.h"
 #include "runtime/stack.h"
 
 // Giving stacks back that were used deep. How deep a stack was once, only its page table knows: it is read
-// from /proc/self/pagemap, a slab at a time. A task must not run while its stack is trimmed; the watcher and
-// the worker that is about to run it see to that with one flag and an asymmetric fence
-// (Worker::before_running()).
+// from /proc/self/pagemap, a slab at a time. A task must not run while its stack is trimmed (hold.h).
 namespace sluice::runtime {
 
 namespace {
 
 constexpr std::uint64_t kPresent = std::uint64_t{1} << 63;  // Documentation/admin-guide/mm/pagemap.rst
 
-// Below the frame that begin_park() notes lie those of the switch itself.
+// Below the frame that begin_park() notes lie the variables of park_until(), and the frames of the switch.
 constexpr std::size_t kSwitchBytes = kAsan || kTsan ? 8192 : 1024;
 // Less than this at the top is not worth a system call, and a free stack's next closure may be written there
 // while it is trimmed.
 constexpr std::size_t kTopBytes = std::size_t{12} << 10;
 // With the Task block and the colour above them, what is kept lies in as many pages at most.
 constexpr std::size_t kTopPages = 4;
-
-constexpr std::size_t kAtATime = 16;
 
 // For each page of the slab, whether it is in memory. Empty when the system does not say.
 std::vector<std::uint64_t> pages_of(const char* base, std::size_t bytes, std::size_t page) {
@@ -73,20 +69,11 @@ std::vector<Task*> StackPool::find_deep(const Slab& slab) const {
 bool StackPool::trim_slab(const Slab& slab, Time parked_before) {
     const std::vector<Task*> deep = find_deep(slab);
     bool left_over = false;
-    // A fence for a few at a time, since those that are to run must wait meanwhile.
-    for (std::span<Task* const> rest = deep; !rest.empty();
-         rest = rest.subspan(std::min(kAtATime, rest.size())))
-        left_over |= trim_some(rest.first(std::min(kAtATime, rest.size())), parked_before);
-    return left_over;
-}
-
-bool StackPool::trim_some(std::span<Task* const> tasks, Time parked_before) {
-    bool left_over = false;
-    for (Task* const task : tasks) task->trimming.store(true, std::memory_order_relaxed);
-    const bool fenced = heavy_barrier();
-    for (Task* const task : tasks) {
-        if (fenced) left_over |= !trim_one(*task, parked_before);
-        task->trimming.store(false, std::memory_order_release);
+    const auto trim = [&](Task& task) noexcept { left_over |= !trim_one(task, parked_before); };
+    for (std::span<Task* const> rest = deep; !rest.empty();) {
+        const std::size_t some = std::min(kHeldAtATime, rest.size());
+        while_held(rest.first(some), trim);
+        rest = rest.subspan(some);
     }
     return left_over;
 }

@@ -154,12 +154,12 @@ class alignas(64) Worker {
     void after_park_until(Task* task);
     void after_exit(Task* task);
 
-    // With the watcher's look at the state: either it sees that the task runs, or this sees that it is at the
-    // task's stack, and waits for the few microseconds that takes.
+    // With while_held()'s look at the state: either it sees that the task runs, or this sees that the task is
+    // held, and waits for the few microseconds that takes.
     void before_running(Task& task) {
         task.state.store(TaskState::running, std::memory_order_relaxed);
         light_barrier();
-        while (task.trimming.load(std::memory_order_acquire)) [[unlikely]]
+        while (task.held.load(std::memory_order_acquire) != 0) [[unlikely]]
             ::sched_yield();
         if (task.runnable_since != 0) [[unlikely]]
             note_delay(task);

@@ -52,8 +52,9 @@ constexpr runtime::Duration kSweepPools = 1s;
 constexpr runtime::Duration kLookAgain = 10ms;
 constexpr runtime::Duration kLeft = 1s;  // for tasks and calls that nobody can end
 
+// In one write, so that what others have to say comes before or after.
 void print_line(const std::string& line) {
-    std::fprintf(stderr, "%s\n", line.c_str());
+    std::fputs((line + '\n').c_str(), stderr);
 }
 
 Problems to_lines(const config::Errors& errors) {

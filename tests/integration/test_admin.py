@@ -322,7 +322,7 @@ def test_debug_tasks_names_where_tasks_were_started(pair):
     proxy.upstream.wait_for_requests(1)
     status, headers, text = proxy.sluice.ask_admin("GET", "/debug/tasks")
     assert status == 200 and headers.get_content_type() == "text/plain"
-    assert re.search(r"^\d+ tasks? parked in \w+", text), "grouped"
+    assert re.search(r"^\d+ tasks? parked in .*\n    sluice::\S.*\(sluice\+0x\w+\)$", text, re.M), text
     tasks = re.findall(r"^id (\d+), (.+) for (\d+\.\d+) s, started at ((?:service|runtime)/\S+\.(?:cpp|h):\d+)$", text, re.M)
     assert len({task[0] for task in tasks}) == len(tasks) == proxy.sluice.stats()["runtime"]["tasks"]["live"], text
     waits = [(state, float(seconds)) for _, state, seconds, _ in tasks]

@@ -330,6 +330,13 @@ def test_sigquit_writes_every_task_and_goes_on(pair):
     proxy.sluice.send_signal(signal.SIGQUIT)
     wait_until(lambda: re.search(r"\.(cpp|h):\d+", proxy.sluice.stderr), "where tasks were started, on stderr")
     assert proxy.sluice.alive() and live >= 7
+
+    def the_seven():  # the last to ask the upstream may not have parked when the first signal came
+        proxy.sluice.send_signal(signal.SIGQUIT)
+        return re.search(r"^7 tasks parked in .*\n((?:    .*\n)+)", proxy.sluice.stderr, re.M)
+
+    frames = wait_until(the_seven, "the seven and their frames, on stderr")[1]
+    assert re.search(r"^    sluice::proxy::.*\+0x\w+ \(sluice\+0x\w+\)$", frames, re.M), frames
     go_on.set()
     assert [client.read().status for client in waiting] == [200] * 7
 

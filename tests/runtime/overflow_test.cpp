@@ -31,7 +31,7 @@ TEST(OverflowDeath, NamesTheTaskAndWhereItWasSpawned) {
     GTEST_FLAG_SET(death_test_style, "threadsafe");
     EXPECT_DEATH(Scheduler({.workers = 2}).run([] { go([] { without_end(0); }); }),
                  "task [0-9]+, spawned at .*overflow_test.cpp:[0-9]+, overflowed its stack of 2[0-9]+ bytes\n"
-                 ".*runtime_tests");
+                 ".*without_end[^ ]*\\+0x[0-9a-f]+ \\(runtime_tests\\+0x");
 }
 
 // Tasks that fill most of their stacks and wait; and who handled the fault before the runtime did: it looks
