@@ -72,8 +72,10 @@ bool Server::Connection::serve_one(const Respond& respond) {
     request.caller = &caller_;
     auto path =
         options_.for_others ? std::optional<std::string>(head.path) : percent_decoded(head.path, false);
+    const bool readable = path && (options_.for_others || percent_decoded(head.query, false));
     if (path) request.path = std::move(*path);
-    const Response response = path ? respond(request) : problem(400, "the path has a broken percent-escape");
+    const Response response =
+        readable ? respond(request) : problem(400, "the path or the query has a broken percent-escape");
     const bool keep = head.keep_alive && !last_.load(std::memory_order_acquire);
     if (!send(response, head, keep)) return false;
     std::memmove(bytes_.get(), bytes_.get() + *end, filled_ - *end);

@@ -2,8 +2,9 @@
 
 #include <charconv>
 
-#include <boost/beast/http/status.hpp>
 #include <nlohmann/json.hpp>
+
+#include "service/http/reply.h"
 
 namespace sluice::admin {
 
@@ -36,10 +37,10 @@ std::vector<std::string> Request::parameters(std::string_view name) const {
 }
 
 Response problem(unsigned status, std::string_view detail) {
-    const std::string_view title =
-        boost::beast::http::obsolete_reason(boost::beast::http::int_to_status(status));
-    const nlohmann::ordered_json body = {
-        {"type", "about:blank"}, {"title", title}, {"status", status}, {"detail", detail}};
+    const nlohmann::ordered_json body = {{"type", "about:blank"},
+                                         {"title", http::reason_phrase(static_cast<int>(status))},
+                                         {"status", status},
+                                         {"detail", detail}};
     return {.status = status,
             .content_type = "application/problem+json",
             .body = body.dump(2, ' ', false, nlohmann::ordered_json::error_handler_t::replace) + "\n"};

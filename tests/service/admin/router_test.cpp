@@ -51,6 +51,12 @@ TEST(Router, TellsAnUnknownPathFromAWrongMethod) {
     EXPECT_EQ(ask("GET", "/reload").fields[0].second, "POST");
 }
 
+TEST(Problem, HasTheTitleThatItsStatusLineHas) {
+    for (const auto& [status, title] : {std::pair(404U, "Not Found"), std::pair(413U, "Content Too Large"),
+                                        std::pair(422U, "Unprocessable Content")})
+        EXPECT_EQ(nlohmann::json::parse(problem(status, "").body).at("title"), title);
+}
+
 TEST(Request, DecodesParameters) {
     Request request;
     request.query = "limit=per%2Dip&top=5&empty=&flag&order=a+b&bad=%g1&limit=second";

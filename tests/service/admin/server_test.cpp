@@ -216,6 +216,7 @@ TEST_P(AdminServer, RefusesWhatIsNoRequestAndCloses) {
         const std::pair<std::string, std::string> cases[] = {
             {"nonsense\r\n\r\n", "HTTP/1.1 400 "},
             {"GET /echo/%zz HTTP/1.1\r\nHost: a\r\nConnection: close\r\n\r\n", "HTTP/1.1 400 "},
+            {"GET /open?top=%zz HTTP/1.1\r\nHost: a\r\nConnection: close\r\n\r\n", "HTTP/1.1 400 "},
             {long_head, "HTTP/1.1 431 "},
             {long_body, "HTTP/1.1 413 "}};
         for (const auto& [call, start] : cases) {
