@@ -27,6 +27,12 @@ Worker* worker_of(const Scheduler& scheduler) {
     return worker != nullptr && &worker->scheduler() == &scheduler ? worker : nullptr;
 }
 
+std::int64_t clock_of(const Worker* worker, const Scheduler::State& state) {
+    if (worker != nullptr) return worker->clock();
+    return state.options.virtual_time ? state.virtual_now.load(std::memory_order_relaxed)
+                                      : steady_now().time_since_epoch().count();
+}
+
 void print_uncaught(const Task& task, const char* what) {
     std::fprintf(stderr, "task %llu, spawned at %s:%u, ended by an exception: %s\n",
                  static_cast<unsigned long long>(task.id.load()), task.file.load(), task.line.load(), what);
@@ -98,6 +104,7 @@ Embryo prepare(Scheduler* scheduler, SpawnOptions options, std::size_t size, std
     task->closure = align_down(reinterpret_cast<char*>(task) - size, std::max<std::size_t>(align, 16));
     task->file.store(where.file_name(), std::memory_order_relaxed);
     task->line.store(where.line(), std::memory_order_relaxed);
+    task->since.store(clock_of(worker, state), std::memory_order_relaxed);
     task->cancel_requested.store(0, std::memory_order_relaxed);
     task->group = options.group;
     task->cancellable = options.group != nullptr;

@@ -19,7 +19,7 @@ struct TaskInfo {
     TaskState state = TaskState::free;
     WaitReason wait_reason = WaitReason::none;
     const void* waits_on = nullptr;  // the primitive, when parked
-    Time since{};                    // in this state, as precisely as its worker last read the clock
+    Time since{};                    // when it parked last, or was spawned, by the clock of its worker
     std::string spawned;             // file:line of the go()
     std::size_t stack_bytes = 0;     // between the top of its stack and where it parked; 0 while running
     std::vector<void*> frames;       // where each function it is in goes on, innermost first; see tasks()

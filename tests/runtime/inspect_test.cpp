@@ -128,6 +128,27 @@ TEST_P(Inspect, FramesAreForTheAskingAndOfTheParked) {
     });
 }
 
+// A stack was used before, or never: neither is when its task began.
+TEST_P(Inspect, ATaskThatHasNeverParkedIsAsOldAsItsSpawn) {
+    const Time before =
+        steady_now() - std::chrono::milliseconds(100);  // a worker's clock is read now and then
+    Scheduler scheduler({.workers = GetParam()});
+    const Overtime overtime(scheduler);
+    scheduler.run([&] {
+        const auto look = [&] {
+            for (const TaskInfo& task : tasks(scheduler)) EXPECT_GE(task.since, before) << task.id;
+        };
+        look();
+        WaitGroup ended;
+        ended.add();
+        go([&] {
+            look();
+            ended.done();
+        });
+        ended.wait();
+    });
+}
+
 // What a look at those who receive finds: whatever a task waits on when its stack is read, it is that wait's
 // functions that are to be there.
 struct Found {
