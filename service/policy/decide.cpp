@@ -46,9 +46,10 @@ void gather(const Policy& policy, const limit::Bans& bans, const Request& reques
         if (const limit::Nanos until = bans.until(request.client, now))
             return shut_out(nullptr, until, now, verdict);
     if (policy.allowed().contain(request.client)) return;
+    const std::uint64_t route_name = policy.name_of(route);
     for (const Limit& limit : policy.limits()) {
         if (!limit.match.matches(request)) continue;
-        if (const auto key = limit.key.make(request, route))
+        if (const auto key = limit.key.make(request, route_name))
             add(Applied{.limit = &limit,
                         .key = *key,
                         .cost = limit.cost(request.head),

@@ -108,7 +108,7 @@ KeyMaker::KeyMaker(const config::Limit& limit, const config::Client& client,
       secret_(secret),
       description_(describe(limit.key)) {}
 
-std::optional<limit::ClientKey> KeyMaker::make(const Request& request, std::size_t route) const {
+std::optional<limit::ClientKey> KeyMaker::make(const Request& request, std::uint64_t route) const {
     const auto address = [&] { return limit::ClientKey::of_address(request.client, prefixes_); };
     if (parts_.size() == 1 && parts_[0].kind == config::KeyKind::ip) return address();
     if (parts_.size() == 1 && parts_[0].kind == config::KeyKind::global) return limit::ClientKey::global();

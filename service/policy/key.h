@@ -20,8 +20,8 @@ class KeyMaker {
     KeyMaker(const config::Limit& limit, const config::Client& client, const limit::DigestSecret& secret);
 
     /// nullopt: a header, cookie or query parameter is missing, and the limit is to be skipped then. `route`:
-    /// the index of the request's route.
-    std::optional<limit::ClientKey> make(const Request& request, std::size_t route) const;
+    /// the name of the request's route, Route::name.
+    std::optional<limit::ClientKey> make(const Request& request, std::uint64_t route) const;
 
     /// What the keys are made of, "ip" or "header:X-Api-Key+path": before the digest in listings.
     const std::string& description() const { return description_; }

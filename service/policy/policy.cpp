@@ -2,6 +2,7 @@
 
 #include <algorithm>
 #include <charconv>
+#include <functional>
 #include <stdexcept>
 #include <utility>
 
@@ -49,6 +50,22 @@ std::string policy_item(std::string_view quoted_name, const limit::Rule& rule) {
     return quota + ";w=" + std::to_string(rule.window_seconds());
 }
 
+// Each part ends in a zero byte, which none holds; the lists, in one of their own.
+std::uint64_t name_of_match(const config::Match& match) {
+    std::string text;
+    const auto add = [&text](std::string_view part) { text.append(part).push_back('\0'); };
+    for (const std::string* part :
+         {&match.listener, &match.host, &match.path, &match.path_prefix, &match.path_regex})
+        add(*part);
+    for (const std::string& method : match.methods) add(method);
+    add({});
+    for (const auto& [name, value] : match.headers) {
+        add(name);
+        add(value);
+    }
+    return std::hash<std::string>{}(text);
+}
+
 std::size_t upstream_index(const config::Config& config, const config::Route& route) {
     if (route.respond) return Route::kResponds;
     const auto found = std::ranges::find(config.upstreams, route.upstream, &config::Upstream::name);
@@ -93,7 +110,8 @@ Policy::Policy(const config::Config& config, Ledger& ledger)
     : identifier_(config.client), allowed_(config.allow), denied_(config.deny), response_(config.response) {
     if (config.limits.size() > kLimitsMax) throw std::length_error("more than 32 limits");
     for (const auto& route : config.routes)
-        routes_.push_back({Matcher(route.match), upstream_index(config, route), &route});
+        routes_.push_back(
+            {Matcher(route.match), upstream_index(config, route), &route, name_of_match(route.match)});
     limits_.reserve(config.limits.size());
     std::vector<Ledger::Account> accounts = ledger.accounts(config.limits);
     for (std::size_t i = 0; i < config.limits.size(); ++i)

@@ -45,6 +45,9 @@ struct Route {
     Matcher match;
     std::size_t upstream;  // index into Config::upstreams; npos when it responds itself
     const config::Route* settings;
+    /// For keys that count by route: made of what the route matches, so that it is still its own when a
+    /// reload puts another in front of it. Two routes of one name cannot both be reached.
+    std::uint64_t name;
 
     static constexpr std::size_t kResponds = ~std::size_t{0};
 };
@@ -58,6 +61,10 @@ class Policy {
     /// The index of the first route that matches; kNoRoute: 404.
     std::size_t route(const Request& request) const;
     static constexpr std::size_t kNoRoute = ~std::size_t{0};
+    /// Route::name; that of no route, if there is none.
+    std::uint64_t name_of(std::size_t route) const {
+        return route < routes_.size() ? routes_[route].name : ~std::uint64_t{0};
+    }
 
     const std::vector<Route>& routes() const { return routes_; }
     const std::vector<Limit>& limits() const { return limits_; }

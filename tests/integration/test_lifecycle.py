@@ -258,6 +258,17 @@ def test_a_reload_keeps_the_counters_of_a_limit_that_stays(pair):
     assert client.get().status == 200
 
 
+def test_a_reload_keeps_the_counters_of_a_route_that_stays(pair):
+    """Wherever it stands among the others then."""
+    limits = [{"name": "per-route", "key": ["ip", "route"], "rate": "1/h"}]
+    route = {path: {"match": {"path": path}, "respond": {}} for path in ("/a", "/b", "/c")}
+    proxy = pair(routes=[route["/a"], route["/b"]], limits=limits)
+    client = proxy.client()
+    assert [client.get(path).status for path in ("/a", "/a", "/b")] == [200, 429, 200]
+    proxy.sluice.reload({**proxy.sluice.config, "routes": [route["/c"], route["/b"], route["/a"]]})
+    assert [client.get(path).status for path in ("/a", "/b", "/c", "/c")] == [429, 429, 200, 429]
+
+
 def test_limits_that_are_new_with_each_of_many_reloads_are_all_taken(pair):
     stays = {"name": "stays", "rate": "1/h", "burst": 2, "match": {"path": "/stays"}}
     proxy = pair(limits=[stays])

@@ -16,7 +16,7 @@ struct Keys {
         return {.key = std::move(parts), .missing = missing};
     }
     std::optional<limit::ClientKey> of(const std::string& line, const std::string& fields = "",
-                                       std::string_view client = "192.0.2.1", std::size_t route = 0) const {
+                                       std::string_view client = "192.0.2.1", std::uint64_t route = 0) const {
         const Head head(line, fields);
         return maker.make({head.head, "", address(client)}, route);
     }
