@@ -83,7 +83,7 @@ struct UpstreamTls {
 };
 
 struct Health {
-    std::string path = "/";
+    std::string path = "/healthz";
     Duration interval = 5s;
     Duration timeout = 1s;
     unsigned healthy_after = 2;

@@ -72,6 +72,7 @@ TEST(Upstreams, HaveAllSettingsOfTheContract) {
 }
 
 TEST(Upstreams, AHealthCheckMayAskWithAQuery) {
+    EXPECT_EQ(good(upstream_with(R"("health": {})")).upstreams[0].health, (Health{"/healthz", 5s, 1s, 2, 3}));
     EXPECT_EQ(good(upstream_with(R"("health": { "path": "/up?deep=1" })")).upstreams[0].health->path,
               "/up?deep=1");
     const std::tuple<const char*, const char*> rows[] = {
