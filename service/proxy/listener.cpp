@@ -25,6 +25,7 @@ void Listener::run() {
             turn_away(std::move(*stream), secure, http::kOverloaded);
         }
     }
+    ended_.release();
 }
 
 // One write into an empty send buffer, which cannot park, and no read: under a flood of connections this is

@@ -7,6 +7,7 @@
 #include <string_view>
 #include <utility>
 
+#include "runtime/semaphore.h"
 #include "runtime/tcp.h"
 #include "service/proxy/entrances.h"
 
@@ -24,6 +25,8 @@ class Listener {
     void run();
     /// Any thread. run() returns once it has taken what the kernel had accepted by then.
     void close() { socket_.close(); }
+    /// Whether run() has returned, and the kernel accepts no more, by then; parks. Once.
+    bool ended_by(runtime::Time time) { return ended_.try_acquire_until(time); }
     /// TcpListener's; only of a listener that is to share its port for good, as it was opened.
     bool hand_over() { return reuse_port_ && socket_.hand_over(); }
     bool reuse_port() const { return reuse_port_; }
@@ -48,6 +51,7 @@ class Listener {
 
     Context& context_;
     runtime::TcpListener socket_;
+    runtime::Semaphore ended_{0};
 
     mutable std::mutex lock_;
     std::shared_ptr<const Entrances> entrances_;  // connections may outlive it; guarded by lock_
