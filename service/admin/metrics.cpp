@@ -299,6 +299,7 @@ void write_process(Exposition& out, const Stats& stats) {
     const ProcessFigures& p = stats.process;
     out.only("process_cpu_seconds_total", "counter", "CPU time, user and system.", p.cpu_seconds);
     out.only("process_resident_memory_bytes", "gauge", "Memory in use.", p.resident_bytes);
+    out.only("process_heap_bytes", "gauge", "Memory that is allocated and not freed.", p.heap_bytes);
     out.only("process_virtual_memory_bytes", "gauge", "Address space in use.", p.virtual_bytes);
     out.only("process_start_time_seconds", "gauge", "When it started, since the epoch.",
              p.start_time_seconds);

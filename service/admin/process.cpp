@@ -1,13 +1,18 @@
 #include "service/admin/process.h"
 
+#include <cstddef>
 #include <fstream>
 #include <memory>
 #include <string>
 #include <vector>
 
 #include <dirent.h>
+#include <malloc.h>
 #include <sys/resource.h>
 #include <unistd.h>
+
+// A sanitizer's, whose allocator is not the library's.
+extern "C" [[gnu::weak]] std::size_t __sanitizer_get_current_allocated_bytes();
 
 namespace sluice::admin {
 namespace {
@@ -45,6 +50,12 @@ std::uint64_t count_descriptors() {
     return entries > 3 ? entries - 3 : 0;  // ".", ".." and the one that reads them
 }
 
+std::uint64_t heap_bytes() {
+    if (&__sanitizer_get_current_allocated_bytes != nullptr) return __sanitizer_get_current_allocated_bytes();
+    const struct mallinfo2 heap = ::mallinfo2();
+    return heap.uordblks + heap.hblkhd;
+}
+
 }  // namespace
 
 ProcessFigures read_process_figures() {
@@ -59,6 +70,7 @@ ProcessFigures read_process_figures() {
         figures.virtual_bytes = std::stoull(fields[20]);
         figures.resident_bytes = std::stoull(fields[21]) * page;
     }
+    figures.heap_bytes = heap_bytes();
     figures.open_fds = count_descriptors();
     if (rlimit limit{}; ::getrlimit(RLIMIT_NOFILE, &limit) == 0) figures.max_fds = limit.rlim_cur;
     return figures;

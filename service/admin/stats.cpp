@@ -141,11 +141,9 @@ Json runtime_part(const runtime::Counters& counters) {
 }
 
 Json process(const ProcessFigures& process) {
-    return {{"cpu_seconds", process.cpu_seconds},
-            {"resident_bytes", process.resident_bytes},
-            {"threads", process.threads},
-            {"open_fds", process.open_fds},
-            {"max_fds", process.max_fds}};
+    return {{"cpu_seconds", process.cpu_seconds}, {"resident_bytes", process.resident_bytes},
+            {"heap_bytes", process.heap_bytes},   {"threads", process.threads},
+            {"open_fds", process.open_fds},       {"max_fds", process.max_fds}};
 }
 
 // A container's memory; without a limit there is nothing to tell.

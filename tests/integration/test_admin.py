@@ -231,6 +231,7 @@ def test_metrics_add_up(pair):
     for prefix in ("sluice_upstream_", "sluice_janitor_", "sluice_runtime_", "sluice_clients_evicted_total", "process_"):
         assert any(name.startswith(prefix) for name in names), prefix
     assert samples["process_resident_memory_bytes", frozenset()] > 1 << 20
+    assert 1 << 16 < samples["process_heap_bytes", frozenset()] < 64 << 20
     for name, kind in types.items():
         assert kind != "counter" or name.endswith("_total"), name
 

@@ -1,17 +1,18 @@
 """`./dev soak [MINUTES]`: the proxy under a mixed load with faults for MINUTES, against the binary with AddressSanitizer:
 in the clear and under TLS on both sides, with and without the PROXY protocol, while it is reloaded and clients are banned.
 Fails when its memory, descriptors or tasks grow, when a client or the sanitizer sees something wrong, or when anything is
-left over in the end. What is compared is the median of an early part of the run with that of the last."""
+left over in the end. What is compared is how high they went, but for a tenth of the time, in an early part of the run and in the last."""
 
 import argparse
 import asyncio
 import contextlib
 import logging
+import math
 import os
 import pathlib
 import random
 import resource
-import statistics
+import subprocess
 import sys
 import tempfile
 import time
@@ -36,23 +37,29 @@ class Samples:
     def __init__(self, sluice):
         self._sluice = sluice
         self._began = time.monotonic()
-        self.rows = []  # (second, resident bytes, descriptors, live tasks, stack bytes)
+        self.rows = []  # (second, resident bytes, descriptors, live tasks, stack bytes, heap bytes)
 
     def take(self):
-        runtime = self._sluice.stats()["runtime"]
+        stats = self._sluice.stats()
+        runtime = stats["runtime"]
         self.rows.append((time.monotonic() - self._began, self._sluice.memory()[0], self._sluice.descriptors(),
-                          runtime["tasks"]["live"], runtime["stack_bytes"]))
+                          runtime["tasks"]["live"], runtime["stack_bytes"], stats["process"]["heap_bytes"]))
 
     def compare(self):
-        """(what, early median, late median, whether that is flat) for each figure."""
+        """(what, early, late, whether that is flat) for each figure."""
         total = self.rows[-1][0]
 
-        def median(column, begin, end):
-            return statistics.median(row[column] for row in self.rows if begin * total <= row[0] <= end * total)
+        def high(column, begin, end):
+            values = sorted(row[column] for row in self.rows if begin * total <= row[0] <= end * total)
+            return values[len(values) * 9 // 10]
 
-        slack = {"resident MiB": (1, 2**20, 8), "descriptors": (2, 1, 40), "tasks": (3, 1, 40), "stacks MiB": (4, 2**20, 4)}
+        # A sanitizer's allocator keeps of what was freed ever more, in the sizes that TLS asks for: what is resident says
+        # little there, and what is allocated, all.
+        kept = math.inf if b"sanitizer" in subprocess.run([BINARY, "version"], capture_output=True, check=True).stdout else 8
+        slack = {"resident MiB": (1, 2**20, kept), "heap MiB": (5, 2**20, 4), "descriptors": (2, 1, 40), "tasks": (3, 1, 40),
+                 "stacks MiB": (4, 2**20, 4)}
         for what, (column, unit, allowed) in slack.items():
-            early, late = (median(column, *part) / unit for part in ((0.15, 0.35), (0.8, 1)))
+            early, late = (high(column, *part) / unit for part in ((0.15, 0.35), (0.8, 1)))
             yield what, early, late, late <= early * 1.1 + allowed
 
 
@@ -79,9 +86,9 @@ async def operate_again_and_again(sluice, world, failures):
 async def sample_again_and_again(samples, sluice, until, say):
     while (left := until - time.monotonic()) > 0 and sluice.alive():
         await asyncio.to_thread(samples.take)
-        second, memory, descriptors, tasks, stacks = samples.rows[-1]
+        second, memory, descriptors, tasks, _, heap = samples.rows[-1]
         if len(samples.rows) % 30 == 1:
-            say(f"{second:6.0f} s  {memory / 2**20:6.1f} MiB resident  {descriptors:4} descriptors  {tasks:4} tasks")
+            say(f"{second:6.0f} s  {memory / 2**20:6.1f} MiB resident  {heap / 2**20:5.1f} MiB allocated  {descriptors:4} descriptors  {tasks:4} tasks")
         await asyncio.sleep(min(EVERY, left))
 
 
