@@ -213,7 +213,12 @@ TEST(Watcher, AnIdleSchedulerWakesUpFiveTimesASecondAtMost) {
         this_task::sleep_for(200ms);  // until all have fallen asleep
         const std::uint64_t before = switches();
         this_task::sleep_for(2s);
-        EXPECT_LE(switches() - before, 2U * 5U + 1U);  // the last is our own
+#ifdef SLUICE_FORCE_MIGRATION
+        constexpr unsigned kOurOwn = 2;  // one worker's timer wakes us on another
+#else
+        constexpr unsigned kOurOwn = 1;
+#endif
+        EXPECT_LE(switches() - before, 2U * 5U + kOurOwn);
     });
 }
 
