@@ -26,9 +26,12 @@ std::string state_of(const TaskInfo& task) {
     return "unknown";
 }
 
-// The compiler names files by the way to them from where it ran.
-std::string_view without_way_up(std::string_view file) {
-    while (file.starts_with("../")) file.remove_prefix(3);
+// The compiler names files by the way to them, from where it ran or from the root of all; up to the sources
+// it is that of this file.
+std::string_view within_sources(std::string_view file) {
+    constexpr std::string_view kThis = __FILE__;
+    constexpr std::string_view kSources = kThis.substr(0, kThis.rfind("service/"));
+    if (file.starts_with(kSources)) file.remove_prefix(kSources.size());
     return file;
 }
 
@@ -37,7 +40,7 @@ std::string line_of(const TaskInfo& task, runtime::Time now) {
     const auto waited = std::chrono::duration<double>(std::max(now - task.since, runtime::Duration::zero()));
     std::snprintf(seconds.data(), seconds.size(), "%.3f s", waited.count());
     return "id " + std::to_string(task.id) + ", " + state_of(task) + " for " + seconds.data() +
-           ", started at " + std::string(without_way_up(task.spawned)) + '\n';
+           ", started at " + std::string(within_sources(task.spawned)) + '\n';
 }
 
 }  // namespace
