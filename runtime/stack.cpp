@@ -42,7 +42,29 @@ std::size_t round_up(std::size_t bytes, std::size_t unit) {
     return (bytes + unit - 1) / unit * unit;
 }
 
+char* map_stacks(std::size_t bytes) {
+    void* const base = ::mmap(nullptr, bytes, PROT_READ | PROT_WRITE,
+                              MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE | MAP_STACK, -1, 0);
+    if (base == MAP_FAILED) throw std::bad_alloc();
+    // One touch of a stack must not fault in 2 MiB, that is eight stacks.
+    ::madvise(base, bytes, MADV_NOHUGEPAGE);
+    return static_cast<char*>(base);
+}
+
 }  // namespace
+
+StackPool::Slab::Slab(std::size_t bytes, std::size_t count)
+    : slot_bytes(bytes),
+      slots(count),
+      bags(std::make_unique<Bag[]>(bag_count())),
+      base(map_stacks(bytes * count)) {
+    show_to_gdb(shown);
+}
+
+StackPool::Slab::~Slab() {
+    hide_from_gdb(shown);
+    ::munmap(base, slot_bytes * slots);
+}
 
 Task* StackPool::Slab::task(std::size_t index) const {
     const std::size_t colour = index % kColours * kColourStep;
@@ -60,24 +82,21 @@ StackPool::~StackPool() {
     for (const auto& slab : slabs_) {
         const std::size_t carved = slab->carved.load(std::memory_order_relaxed);
         for (std::size_t i = 0; i < carved; ++i) forget_context(slab->task(i)->context, true);
-        ::munmap(slab->base, slab->slot_bytes * slab->slots);
     }
     if (self_ >= 0) ::close(self_);
 }
 
 std::size_t StackPool::take_free(Free& free, std::span<Task*> into) {
     std::lock_guard lock(free.lock);
-    if (Bag* const bag = free.full; bag != nullptr && into.size() >= kBag) {
-        std::ranges::copy(bag->stacks, into.begin());
+    const bool whole = into.size() >= kBag;
+    if (Bag* const bag = free.full; bag != nullptr && (whole || free.single.empty())) {
         free.full = std::exchange(bag->next, free.unused);
         free.unused = bag;
-        return kBag;
-    }
-    if (free.single.empty() && free.full != nullptr) {
-        Bag* const bag = free.full;
+        if (whole) {
+            std::ranges::copy(bag->stacks, into.begin());
+            return kBag;
+        }
         for (Task* const task : bag->stacks) free.single.push(task);
-        free.full = std::exchange(bag->next, free.unused);
-        free.unused = bag;
     }
     std::size_t taken = 0;
     while (taken < into.size() && !free.single.empty()) into[taken++] = free.single.pop();
@@ -112,12 +131,7 @@ void StackPool::give(unsigned stack_class, std::span<Task* const> stacks) noexce
 StackPool::Slab& StackPool::new_slab(unsigned stack_class) {
     const std::size_t bytes = bytes_[stack_class];
     const std::size_t slots = std::max<std::size_t>(1, kSlabBytes / bytes);
-    void* const base = ::mmap(nullptr, bytes * slots, PROT_READ | PROT_WRITE,
-                              MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE | MAP_STACK, -1, 0);
-    if (base == MAP_FAILED) throw std::bad_alloc();
-    // One touch of a stack must not fault in 2 MiB, that is eight stacks.
-    ::madvise(base, bytes * slots, MADV_NOHUGEPAGE);
-    slabs_.push_back(std::make_unique<Slab>(static_cast<char*>(base), bytes, slots));
+    slabs_.push_back(std::make_unique<Slab>(bytes, slots));
     Slab& slab = *slabs_.back();
     {
         Free& free = free_[stack_class];

@@ -109,19 +109,17 @@ class StackPool {
         Bag* next = nullptr;
     };
 
+    // The memory of some stacks. Throws std::bad_alloc, and keeps nothing, where the system gives none.
     struct Slab {
-        char* const base;
         const std::size_t slot_bytes;
         const std::size_t slots;
-        std::atomic<std::size_t> carved{0};
         const std::unique_ptr<Bag[]> bags;  // as many as its stacks can fill
+        char* const base;                   // the last that may fail
+        std::atomic<std::size_t> carved{0};
         GdbSlab shown{base, slot_bytes, &carved};
 
-        Slab(char* at, std::size_t bytes, std::size_t count)
-            : base(at), slot_bytes(bytes), slots(count), bags(std::make_unique<Bag[]>(bag_count())) {
-            show_to_gdb(shown);
-        }
-        ~Slab() { hide_from_gdb(shown); }
+        Slab(std::size_t bytes, std::size_t count);
+        ~Slab();
 
         Task* task(std::size_t index) const;
         std::size_t bag_count() const { return slots / kBag + 1; }

@@ -1,5 +1,7 @@
 #include <algorithm>
 #include <array>
+#include <fstream>
+#include <new>
 #include <random>
 #include <span>
 #include <thread>
@@ -8,6 +10,7 @@
 #include <gtest/gtest.h>
 
 #include "runtime/stack.h"
+#include "tests/failing_new.h"
 
 namespace sluice::runtime {
 namespace {
@@ -38,6 +41,30 @@ TEST(StackPool, ABagIsOpenedForWhoTakesOne) {
     while (singly.size() < kBag) singly.push_back(take(pool, 1, 1).at(0));
     EXPECT_EQ(singly, bag);
     EXPECT_EQ(std::ranges::count(bag, take(pool, 1, 1).at(0)), 0) << "all are taken: a new one";
+}
+
+std::size_t mapped_bytes() {
+    std::size_t pages = 0;
+    std::ifstream("/proc/self/statm") >> pages;
+    return pages * 4096;
+}
+
+TEST(StackPool, WhereMemoryRunsOutNoAddressesAreLost) {
+    bool failed = true;
+    for (int n = 1; failed; ++n) {
+        StackPool pool(kUsual);
+        const std::size_t before = mapped_bytes();
+        Task* task = nullptr;
+        failed = false;
+        test::allocations_left = n;
+        try {
+            pool.take(1, std::span(&task, 1));
+        } catch (const std::bad_alloc&) {
+            failed = true;
+        }
+        test::allocations_left = 0;
+        EXPECT_EQ(mapped_bytes() - before > std::size_t{32} << 20, !failed) << "at allocation " << n;
+    }
 }
 
 // Threads take and give bags and single ones. Each writes its mark on what it holds, and finds it there

@@ -1,6 +1,5 @@
 // Limits that come and go with reloads: who gets which number, and what is known under it.
 
-#include <cstdlib>
 #include <memory>
 #include <new>
 #include <optional>
@@ -11,26 +10,8 @@
 #include <vector>
 
 #include "service/policy/slots.h"
+#include "tests/failing_new.h"
 #include "tests/service/policy/house.h"
-
-namespace {
-
-// The last of so many allocations fails, and then none; 0: none.
-int allocations_left = 0;
-
-}  // namespace
-
-[[gnu::noinline]] void* operator new(std::size_t size) {
-    if (allocations_left > 0 && --allocations_left == 0) throw std::bad_alloc();
-    if (void* const memory = std::malloc(size == 0 ? 1 : size)) return memory;
-    throw std::bad_alloc();
-}
-[[gnu::noinline]] void operator delete(void* memory) noexcept {
-    std::free(memory);
-}
-[[gnu::noinline]] void operator delete(void* memory, std::size_t) noexcept {
-    std::free(memory);
-}
 
 namespace sluice::policy {
 namespace {
@@ -77,13 +58,13 @@ TEST(Ledger, WhereverMemoryRunsOutNoNumberIsGivenTwice) {
         const auto held = ledger.accounts(std::span(all).first(247));
         const std::vector<config::Limit> next{once("a"), once("b"), once("c")};
         failed = false;
-        allocations_left = n;
+        sluice::test::allocations_left = n;
         try {
             ledger.accounts(next);
         } catch (const std::bad_alloc&) {
             failed = true;
         }
-        allocations_left = 0;
+        sluice::test::allocations_left = 0;
         std::set<limit::LimitId> numbers;
         for (const auto& account : held) numbers.insert(account.id);
         const auto given = ledger.accounts(next);
