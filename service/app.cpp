@@ -86,6 +86,7 @@ class App {
     void stop_background();
 
     void handle_signals();
+    void tell_tasks();
     void drain();
 
     Problems reload();
@@ -119,6 +120,7 @@ class App {
 
     runtime::Mutex reloading_;
     runtime::Semaphore stop_sweeping_{0};
+    std::weak_ptr<void> telling_;  // alive while the tasks are being told
     runtime::WaitGroup background_;
     runtime::WaitGroup draining_;
 };
@@ -226,6 +228,17 @@ void App::stop_background() {
     background_.wait();
 }
 
+// On a thread of its own, and nobody waits for it for long: whoever reads our standard error may have stopped
+// in the middle of it. Then there is no second one behind the first, either.
+void App::tell_tasks() {
+    if (!telling_.expired()) return;
+    auto telling = std::make_shared<char>();
+    telling_ = telling;
+    runtime::blocking_until(runtime::now() + kLeft, [&scheduler = scheduler_, telling = std::move(telling)] {
+        print_line(list_tasks(scheduler));
+    });
+}
+
 // Returns when a drain has ended; a second request to end does not wait for that.
 void App::handle_signals() {
     bool draining = false;
@@ -233,7 +246,7 @@ void App::handle_signals() {
         if (signal == SIGHUP) {
             reload_and_log("SIGHUP");
         } else if (signal == SIGQUIT) {
-            print_line(list_tasks(scheduler_));
+            tell_tasks();
         } else if (draining) {
             std::_Exit(kFine);
         } else {

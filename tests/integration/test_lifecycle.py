@@ -1,10 +1,14 @@
 """Start, reload, drain, stop: under load, with no request lost."""
 
+import fcntl
 import json
+import os
 import pathlib
 import re
+import select
 import signal
 import socket
+import subprocess
 import threading
 import time
 
@@ -12,6 +16,7 @@ import pytest
 
 from support.client import RawClient, crowd, get
 from support.ports import free_port
+from support.sluice import BINARY, LEASH, connected
 from support.upstream import response
 from support.wait import PATIENCE, wait_until
 from support.wire import Ended
@@ -355,6 +360,30 @@ def test_sigquit_writes_every_task_and_goes_on(pair):
     wait_until(lambda: those_in_exchanges() == 7, "the seven in their exchanges, on stderr")
     go_on.set()
     assert [client.read().status for client in waiting] == [200] * 7
+
+
+def test_who_stops_reading_stderr_holds_up_neither_requests_nor_the_end(tmp_path):
+    """SIGQUIT has more to say than the pipe takes. Twice, for a second dump must not wait for the first."""
+    port, file = free_port(), tmp_path / "sluice.json"
+    route = {"respond": {"status": 200, "body": "ok"}}
+    file.write_text(json.dumps({"listen": f"127.0.0.1:{port}", "routes": [route], "admin": None, "runtime": {"workers": 1}}))
+    ours, its = os.pipe()
+    fcntl.fcntl(its, fcntl.F_SETPIPE_SZ, 4096)
+    process = subprocess.Popen([*LEASH, BINARY, "run", "-c", file], stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL, stderr=its)
+    try:
+        connected(("127.0.0.1", port))
+        for _ in range(2):
+            process.send_signal(signal.SIGQUIT)
+            wait_until(lambda: not select.select([], [its], [], 0)[1], "a pipe that is full")
+            with RawClient(("127.0.0.1", port)) as client:
+                assert client.get().status == 200
+        process.send_signal(signal.SIGTERM)
+        assert process.wait(10 * PATIENCE) == 0
+    finally:
+        process.kill()
+        process.wait()
+        os.close(its)
+        os.close(ours)
 
 
 def test_nothing_is_left_over_after_many_connections(pair):
