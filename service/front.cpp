@@ -155,7 +155,8 @@ void Front::close_all(const std::vector<ListenerPtr>& leaving) {
     if (under_way) runtime::this_task::sleep_for(kUnderWay);
     for (const ListenerPtr& listener : leaving) listener->close();
     // Who hears that the configuration is in force finds them closed. Under a flood that takes longer.
-    for (const ListenerPtr& listener : leaving) listener->ended_by(runtime::now() + kUnderWay);
+    const runtime::Time latest = runtime::now() + kUnderWay;
+    for (const ListenerPtr& listener : leaving) listener->ended_by(latest);
     leaving_.assign(leaving.begin(), leaving.end());
 }
 
