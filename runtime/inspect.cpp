@@ -28,6 +28,15 @@ std::string_view name(TaskState state) {
     return "unknown";
 }
 
+// The compiler names a file by the way to it, from where it ran or from the root of all; up to the sources it
+// is that of this file.
+std::string_view within_sources(std::string_view file) {
+    constexpr std::string_view kThis = __FILE__;
+    constexpr std::string_view kSources = kThis.substr(0, kThis.rfind("runtime/"));
+    if (file.starts_with(kSources)) file.remove_prefix(kSources.size());
+    return file;
+}
+
 struct Seen {
     TaskInfo info;
     Task* task = nullptr;
@@ -47,7 +56,8 @@ std::vector<Seen> look(Scheduler& scheduler) {
             info.stack_bytes = task.parked_bytes.load(std::memory_order_relaxed);
         }
         info.since = Time(Duration(task.since.load(std::memory_order_relaxed)));
-        info.spawned = std::string(file) + ':' + std::to_string(task.line.load(std::memory_order_relaxed));
+        info.spawned = std::string(within_sources(file)) + ':' +
+                       std::to_string(task.line.load(std::memory_order_relaxed));
         all.push_back({std::move(info), &task});
     });
     std::ranges::sort(all, {}, [](const Seen& seen) { return seen.info.id; });
@@ -108,13 +118,13 @@ class Functions {
     std::vector<Symbol> found_;  // sorted by address
 };
 
-std::string group_of(const TaskInfo& task) {
-    std::string group(name(task.state));
-    if (task.state == TaskState::parked) group.append(" in ").append(name(task.wait_reason));
-    return group + ", spawned at " + task.spawned;
-}
-
 }  // namespace
+
+std::string what_it_does(const TaskInfo& task) {
+    std::string text(name(task.state));
+    if (task.state == TaskState::parked) text.append(" in ").append(name(task.wait_reason));
+    return text;
+}
 
 std::vector<TaskInfo> tasks(Scheduler& scheduler, WithFrames frames) {
     std::vector<Seen> all = look(scheduler);
@@ -157,7 +167,7 @@ std::string dump(Scheduler& scheduler) {
     std::vector<Seen> all = look(scheduler);
     std::map<std::string, Group> groups;
     for (Seen& seen : all) {
-        Group& group = groups[group_of(seen.info)];
+        Group& group = groups[what_it_does(seen.info) + ", spawned at " + seen.info.spawned];
         if (group.count++ == 0) group.first = &seen;
     }
     std::vector<Seen*> firsts;

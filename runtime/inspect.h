@@ -20,7 +20,7 @@ struct TaskInfo {
     WaitReason wait_reason = WaitReason::none;
     const void* waits_on = nullptr;  // the primitive, when parked
     Time since{};                    // when it parked last, or was spawned, by the clock of its worker
-    std::string spawned;             // file:line of the go()
+    std::string spawned;             // file:line of the go(), from the root of the sources on
     std::size_t stack_bytes = 0;     // between the top of its stack and where it parked; 0 while running
     std::vector<void*> frames;       // where each function it is in goes on, innermost first; see tasks()
 };
@@ -44,6 +44,9 @@ struct Counters {
 };
 
 enum class WithFrames : bool { no, yes };
+
+// What the task does: "running", or "parked in accept".
+std::string what_it_does(const TaskInfo& task);
 
 // Any thread, in a task or not, while the scheduler exists.
 //

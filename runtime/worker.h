@@ -202,8 +202,8 @@ class alignas(64) Worker {
     int budget_ = 0;
     int batch_ = kBatch;
     bool searching_ = false;
-    Time stole_{};  // when this worker stole last, and what it had run by then; not: look no more
-    std::uint64_t ran_then_ = 0;
+    Time stole_{};                // when this worker stole last; none since that was judged: zero
+    std::uint64_t ran_then_ = 0;  // what it had run by then
     int until_sample_ = kDelaySampledEvery;
     Time run_began_{};  // of the running task, while there is a trace
     std::uint64_t random_;

@@ -108,8 +108,8 @@ Task* Worker::take_global() {
 // during a nap.
 bool Worker::loot_was_brief() {
     const Time stole = std::exchange(stole_, Time{});
-    const std::uint64_t ran = stats.switches.get() - ran_then_;
-    return stole != Time{} && steady_now() - stole < static_cast<int>(ran) * kBrief;
+    const auto ran = static_cast<Duration::rep>(stats.switches.get() - ran_then_);
+    return stole != Time{} && steady_now() - stole < ran * kBrief;
 }
 
 void Worker::note_loot() {

@@ -69,7 +69,7 @@ class EntryPages {
         size_ = static_cast<std::uint32_t>(places(pages));
     }
 
-    /// Gives the kernel back the last of the pages that no place needs. Returns how many, `most` of them.
+    /// Gives the kernel back pages that no place needs, the last first and `most` at most. Returns how many.
     std::size_t give_back(std::size_t most) {
         const std::size_t idle = std::min(most, resident_ - pages());
         if (idle == 0) return 0;

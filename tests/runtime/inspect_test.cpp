@@ -84,8 +84,9 @@ std::vector<TaskInfo> waiting_on(Scheduler& scheduler, const void* what) {
     return found;
 }
 
-TEST_P(Inspect, AParkedTaskShowsTheFunctionsItIsIn) {
-    Scheduler scheduler({.workers = GetParam()});
+// Calls then(task) while one task waits in left_outer(), with its frames.
+void beside_one_that_waits(unsigned workers, auto&& then) {
+    Scheduler scheduler({.workers = workers});
     const Overtime overtime(scheduler);
     scheduler.run([&] {
         Channel<int> left;
@@ -97,34 +98,29 @@ TEST_P(Inspect, AParkedTaskShowsTheFunctionsItIsIn) {
         });
         std::vector<TaskInfo> found;
         while ((found = waiting_on(scheduler, &left)).empty()) this_task::yield();
-        EXPECT_TRUE(are_in(Names().of(found[0].frames), "left"));
-        const std::string text = dump(scheduler);
-        const std::size_t group = text.find("1 task parked in channel receive, spawned at");
-        const std::size_t inner = text.find("(anonymous namespace)::left_inner(", group);
-        const std::size_t middle = text.find("(anonymous namespace)::left_middle(", inner);
-        EXPECT_NE(text.find("(anonymous namespace)::left_outer(", middle), std::string::npos) << text;
+        then(scheduler, found[0]);
         left.close();
         ended.wait();
     });
 }
 
+TEST_P(Inspect, AParkedTaskShowsTheFunctionsItIsIn) {
+    beside_one_that_waits(GetParam(), [](Scheduler& scheduler, const TaskInfo& waits) {
+        EXPECT_TRUE(are_in(Names().of(waits.frames), "left"));
+        const std::string text = dump(scheduler);
+        const std::size_t group =
+            text.find("1 task parked in channel receive, spawned at tests/runtime/inspect_test.cpp:");
+        const std::size_t inner = text.find("(anonymous namespace)::left_inner(", group);
+        const std::size_t middle = text.find("(anonymous namespace)::left_middle(", inner);
+        EXPECT_NE(text.find("(anonymous namespace)::left_outer(", middle), std::string::npos) << text;
+    });
+}
+
 TEST_P(Inspect, FramesAreForTheAskingAndOfTheParked) {
-    Scheduler scheduler({.workers = GetParam()});
-    const Overtime overtime(scheduler);
-    scheduler.run([&] {
-        Channel<int> left;
-        WaitGroup ended;
-        ended.add();
-        go([&] {
-            left_outer(left);
-            ended.done();
-        });
-        while (waiting_on(scheduler, &left).empty()) this_task::yield();
+    beside_one_that_waits(GetParam(), [](Scheduler& scheduler, const TaskInfo&) {
         for (const TaskInfo& task : tasks(scheduler)) EXPECT_TRUE(task.frames.empty());
         for (const TaskInfo& task : tasks(scheduler, WithFrames::yes))
             EXPECT_EQ(task.frames.empty(), task.state != TaskState::parked);
-        left.close();
-        ended.wait();
     });
 }
 
