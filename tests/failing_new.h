@@ -8,8 +8,8 @@
 
 namespace sluice::test {
 
-// The last of so many allocations from now on fails, and then none; 0: none.
-inline int allocations_left = 0;
+// The last of so many allocations of this thread from now on fails, and then none; 0: none.
+inline thread_local int allocations_left = 0;
 
 }  // namespace sluice::test
 
