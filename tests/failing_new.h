@@ -1,6 +1,7 @@
 #pragma once
 
 // Memory that runs out: `operator new` of a whole test program, so to be included by one file of each.
+// Both forms of it, or a sanitizer's own would hand out what the `operator delete` of here may not take.
 
 #include <cstddef>
 #include <cstdlib>
@@ -11,13 +12,19 @@ namespace sluice::test {
 // The last of so many allocations of this thread from now on fails, and then none; 0: none.
 inline thread_local int allocations_left = 0;
 
+inline void* allocate(std::size_t size) noexcept {
+    if (allocations_left > 0 && --allocations_left == 0) return nullptr;
+    return std::malloc(size == 0 ? 1 : size);
+}
+
 }  // namespace sluice::test
 
 [[gnu::noinline]] void* operator new(std::size_t size) {
-    int& left = sluice::test::allocations_left;
-    if (left > 0 && --left == 0) throw std::bad_alloc();
-    if (void* const memory = std::malloc(size == 0 ? 1 : size)) return memory;
+    if (void* const memory = sluice::test::allocate(size)) return memory;
     throw std::bad_alloc();
+}
+[[gnu::noinline]] void* operator new(std::size_t size, const std::nothrow_t&) noexcept {
+    return sluice::test::allocate(size);
 }
 [[gnu::noinline]] void operator delete(void* memory) noexcept {
     std::free(memory);
