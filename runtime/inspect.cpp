@@ -145,6 +145,7 @@ Counters counters(Scheduler& scheduler) {
     for (const auto& worker : state.workers) {
         sum.spawned += worker->stats.spawned.get();
         sum.steals += worker->stats.steals.get();
+        sum.naps += worker->stats.naps.get();
         sum.parks += worker->stats.parks.get();
         sum.switches += worker->stats.switches.get();
         sum.polls += worker->stats.polls.get();

@@ -32,6 +32,7 @@ struct Counters {
     std::uint64_t spawned = 0;
     std::uint64_t peak = 0;  // the most that were alive, as seen whenever a stack was made
     std::uint64_t steals = 0;
+    std::uint64_t naps = 0;  // times that a worker left the others alone, since what it had stolen was brief
     std::uint64_t parks = 0;
     std::uint64_t switches = 0;  // of tasks that left their stacks: parks, yields and ends
     std::uint64_t polls = 0;

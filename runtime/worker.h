@@ -12,6 +12,7 @@
 #include "runtime/context.h"
 #include "runtime/count.h"
 #include "runtime/delay.h"
+#include "runtime/loot.h"
 #include "runtime/netpoller.h"
 #include "runtime/next_slot.h"
 #include "runtime/run_queue.h"
@@ -115,7 +116,7 @@ class alignas(64) Worker {
     void post(Task* task);  // into the inbox
 
     struct Stats {
-        Count spawned, ended, steals, parks, switches, polls, uncaught;
+        Count spawned, ended, steals, naps, parks, switches, polls, uncaught;
     };
     Stats stats;
     DelayHistogram delays;
@@ -128,8 +129,6 @@ class alignas(64) Worker {
     Task* next_at_random();
     Task* take_global();
     Task* steal();
-    bool loot_was_brief();
-    void note_loot();
     void end_search();
 
     bool retired() const;
@@ -202,8 +201,7 @@ class alignas(64) Worker {
     int budget_ = 0;
     int batch_ = kBatch;
     bool searching_ = false;
-    Time stole_{};                // when this worker stole last; none since that was judged: zero
-    std::uint64_t ran_then_ = 0;  // what it had run by then
+    Loot loot_;
     int until_sample_ = kDelaySampledEvery;
     Time run_began_{};  // of the running task, while there is a trace
     std::uint64_t random_;

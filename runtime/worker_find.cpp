@@ -14,8 +14,7 @@ namespace {
 constexpr Duration kBatchTime = std::chrono::microseconds(200);
 constexpr Duration kPollEvery = std::chrono::microseconds(50);
 constexpr std::size_t kGlobalShare = 128;
-// Of tasks that take less, a thief carries off more than it helps with.
-constexpr Duration kBrief = std::chrono::nanoseconds(500);
+// A victim that spawns tasks of some nanoseconds gets through thousands of them meanwhile.
 constexpr Duration kNap = std::chrono::microseconds(200);
 
 }  // namespace
@@ -103,20 +102,6 @@ Task* Worker::take_global() {
     return first;
 }
 
-// What a thief and its victim both touch goes to and fro between two caches: the ring, the memory of the
-// tasks, what they count. A victim that spawns tasks of some nanoseconds gets through thousands of them
-// during a nap.
-bool Worker::loot_was_brief() {
-    const Time stole = std::exchange(stole_, Time{});
-    const auto ran = static_cast<Duration::rep>(stats.switches.get() - ran_then_);
-    return stole != Time{} && steady_now() - stole < ran * kBrief;
-}
-
-void Worker::note_loot() {
-    stole_ = steady_now();
-    ran_then_ = stats.switches.get();
-}
-
 Task* Worker::steal() {
     const unsigned count = shared_.options.workers;
     if (!searching_) {
@@ -126,7 +111,8 @@ Task* Worker::steal() {
             return worker.get() != this && worker->has_ring_work();
         };
         if (std::none_of(shared_.workers.begin(), shared_.workers.end(), has_work)) return nullptr;
-        if (loot_was_brief()) {
+        if (loot_.was_brief(steady_now(), stats.switches.get())) {
+            stats.naps.add();
             Woken woken;
             watch_own(kNap, woken);
             take_in(woken);
@@ -142,7 +128,7 @@ Task* Worker::steal() {
             if (&victim == this) continue;
             if (Task* const task = victim.steal_into(ring_)) {
                 stats.steals.add();
-                note_loot();
+                loot_.took(steady_now(), stats.switches.get());
                 if (trace.on()) [[unlikely]]
                     trace.add(
                         {.ended = steady_now(), .task = victim.index_, .kind = TraceEvent::Kind::steal});
