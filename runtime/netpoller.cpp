@@ -66,6 +66,12 @@ PollSlot* PollSlot::open(int descriptor, unsigned worker) {
     return workers[worker % workers.size()]->poller().open(descriptor);
 }
 
+bool PollSlot::tell_again(bool on) {
+    epoll_event event{.events = on ? EPOLLIN : EPOLLIN | EPOLLET,
+                      .data = {.u64 = tag_of(*this, generation() & 0xffff)}};
+    return ::epoll_ctl(poller().epoll_, EPOLL_CTL_MOD, descriptor(), &event) == 0;
+}
+
 void PollSlot::detach() {
     ::epoll_ctl(poller().epoll_, EPOLL_CTL_DEL, descriptor(), nullptr);
     close();

@@ -8,8 +8,11 @@
 #include <boost/asio/error.hpp>
 #include <sys/resource.h>
 #include <sys/socket.h>
+#include <unistd.h>
 
+#include "runtime/inspect.h"
 #include "runtime/resolve.h"
+#include "runtime/semaphore.h"
 #include "runtime/task_group.h"
 #include "runtime/tcp.h"
 #include "runtime/this_task.h"
@@ -46,6 +49,70 @@ TEST_P(ListenerTest, WhoWasQueuedBeforeCloseIsStillAccepted) {
         listener.close();
         for (int i = 0; i < 5; ++i) EXPECT_TRUE(listener.accept().has_value());
         EXPECT_EQ(listener.accept().error(), asio::error::operation_aborted);
+    });
+}
+
+// One is taken for each event, and all that are there now and then: whichever it is, none may be forgotten.
+TEST_P(ListenerTest, NobodyIsForgottenHoweverManyComeAtOnce) {
+    run([] {
+        auto listener = TcpListener::bind(loopback(0)).value();
+        for (int many = 1; many <= 24; ++many) {
+            WaitGroup taken;
+            taken.add();
+            go([&] {
+                for (int i = 0; i < many; ++i) EXPECT_TRUE(listener.accept().has_value());
+                taken.done();
+            });
+            std::vector<TcpStream> clients;
+            for (int i = 0; i < many; ++i)
+                clients.push_back(TcpStream::connect(listener.local(), now() + 30s).value());
+            taken.wait();
+        }
+    });
+}
+
+std::uint64_t polls() {
+    return counters(*Scheduler::current()).polls;
+}
+
+// A worker looks at its sockets once for each sleep, and some more for what goes on beside.
+void expect_workers_asleep_for(Duration time) {
+    const std::uint64_t before = polls();
+    this_task::sleep_for(time);
+    EXPECT_LE(polls() - before, 200U)
+        << "somebody finds a listener that nobody accepts from, again and again";
+}
+
+TEST_P(ListenerTest, WhereNobodyAcceptsAnyMoreTheWorkersSleep) {
+    run([] {
+        auto listener = TcpListener::bind(loopback(0)).value();
+        TaskGroup group;
+        group.go([&] {
+            while (listener.accept()) {
+            }
+        });
+        auto client = TcpStream::connect(listener.local(), now() + 30s).value();
+        listener.close();
+        group.wait();
+        expect_workers_asleep_for(100ms);
+    });
+}
+
+TEST_P(ListenerTest, WhereWhoAcceptsIsCancelledTheWorkersSleep) {
+    run([] {
+        auto listener = TcpListener::bind(loopback(0)).value();
+        TaskGroup group;
+        Semaphore accepted(0);
+        group.go([&] {
+            while (listener.accept()) accepted.release();
+        });
+        auto first = TcpStream::connect(listener.local(), now() + 30s).value();
+        accepted.acquire();
+        group.cancel();
+        group.wait();
+        auto left = TcpStream::connect(listener.local(), now() + 30s).value();
+        expect_workers_asleep_for(100ms);
+        EXPECT_TRUE(listener.accept().has_value()) << "and it is still there";
     });
 }
 
@@ -142,6 +209,35 @@ TEST_F(ListenerInVirtualTime, OutOfDescriptorsItWaitsAndGoesOn) {
         group.wait();
         EXPECT_GE(accepted - start, 1s);
         EXPECT_LE(accepted - start, 2s);
+    });
+}
+
+TEST_P(ListenerTest, OutOfDescriptorsTheWorkersSleep) {
+    run([] {
+        auto listener = TcpListener::bind(loopback(0)).value();
+        std::vector<TcpStream> accepted;
+        WaitGroup two;
+        two.add(2);
+        go([&] {
+            for (int i = 0; i < 2; ++i) {
+                accepted.push_back(listener.accept().value());
+                two.done();
+            }
+        });
+        auto first = TcpStream::connect(listener.local(), now() + 30s).value();
+        const Endpoint port = listener.local();
+        const int descriptor = ::socket(AF_INET, SOCK_STREAM, 0);
+        rlimit before{};
+        ::getrlimit(RLIMIT_NOFILE, &before);
+        rlimit none = before;
+        none.rlim_cur = 1;
+        while (accepted.empty()) this_task::yield();
+        ASSERT_EQ(::setrlimit(RLIMIT_NOFILE, &none), 0);
+        EXPECT_EQ(::connect(descriptor, port.data(), static_cast<socklen_t>(port.size())), 0);
+        expect_workers_asleep_for(100ms);
+        ::setrlimit(RLIMIT_NOFILE, &before);
+        two.wait();
+        ::close(descriptor);
     });
 }
 
