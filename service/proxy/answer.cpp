@@ -31,6 +31,37 @@ After Exchange::limited(const policy::Verdict& verdict) {
     if (verdict.strike != limit::Bans::Strike::counted) [[unlikely]]
         tell_of_ban(context_, verdict, now_);
     outcome_.limit = limit.settings.name;
+    const bool keep = may_keep();
+    const auto form = form_of(verdict, keep);
+    if (!form) return write_refusal(verdict, nullptr);
+    const DateNow date;
+    std::optional<PreparedRefusal> prepared;
+    context_.refusals.update([&](const PreparedRefusals& refusals, telemetry::Adder add) {
+        if (add.alone()) prepared = refusals.copy(*form, date.text(), buffers_.answer);
+    });
+    if (!prepared) return write_refusal(verdict, &*form);
+    outcome_.status = static_cast<std::uint16_t>(limit.settings.status);
+    outcome_.bytes_out = prepared->body_size;
+    return send(prepared->answer, {}, keep);
+}
+
+// Of the usual refusal, whose bytes many share: one limit applied, and nothing is said of the client.
+std::optional<RefusalForm> Exchange::form_of(const policy::Verdict& verdict, bool keep) const {
+    if (verdict.applied().size() != 1 || request_.head().method == http::Method::head ||
+        snapshot_.config.response.format == config::BodyFormat::custom)
+        return std::nullopt;
+    const policy::Applied& refused = *verdict.refused_by;
+    return RefusalForm{.limit = refused.limit,
+                       .version = client_.snapshot_version(),
+                       .remaining = refused.answer.remaining,
+                       .next_token = policy::whole_seconds(refused.answer.next_token),
+                       .retry_after = policy::retry_after_seconds(verdict),
+                       .keep_alive = keep,
+                       .minor = request_.head().minor};
+}
+
+// Apart, with the room for the parts of the answer.
+[[gnu::noinline]] After Exchange::write_refusal(const policy::Verdict& verdict, const RefusalForm* form) {
     const config::Response& format = snapshot_.config.response;
     std::array<char, policy::kRateFieldsRoom> fields;
     std::string large;  // a body of the operator's that outgrows the buffer
@@ -40,10 +71,16 @@ After Exchange::limited(const policy::Verdict& verdict) {
         room = large;
     }
     const policy::RefusalBody body = policy::write_refusal_body(verdict, format, room);
-    return reply({.status = static_cast<int>(limit.settings.status),
-                  .content_type = body.content_type,
-                  .extra = policy::write_rate_fields(verdict, format.headers, fields),
-                  .body = body.body});
+    const Written written = write({.status = static_cast<int>(verdict.refused_by->limit->settings.status),
+                                   .content_type = body.content_type,
+                                   .extra = policy::write_rate_fields(verdict, format.headers, fields),
+                                   .body = body.body});
+    if (form && written.body.empty()) {
+        context_.refusals.update([&](PreparedRefusals& refusals, telemetry::Adder add) {
+            if (add.alone()) refusals.keep(*form, {written.head, body.body.size()});
+        });
+    }
+    return send(written.head, written.body, written.keep);
 }
 
 [[gnu::noinline]] After Exchange::banned(const policy::Verdict& verdict) {
@@ -103,9 +140,15 @@ After Exchange::refuse(const Failure& failure, std::string_view extra) {
     return after == After::linger && !well_formed ? After::cut_short : after;
 }
 
-// An answer of our own to a request that was read well. A small body goes with the head, as one piece, which
-// the kernel takes faster than two; a large one stays where it is.
-After Exchange::reply(http::Reply reply) {
+// An answer of our own to a request that was read well.
+After Exchange::reply(const http::Reply& reply) {
+    const Written written = write(reply);
+    return send(written.head, written.body, written.keep);
+}
+
+// A small body goes with the head, as one piece, which the kernel takes faster than two; a large one stays
+// where it is.
+Exchange::Written Exchange::write(http::Reply reply) {
     const DateNow date;
     const bool keep = may_keep();
     const bool bodiless =
@@ -117,7 +160,7 @@ After Exchange::reply(http::Reply reply) {
     reply.to_head = bodiless || apart;
     outcome_.status = static_cast<std::uint16_t>(reply.status);
     outcome_.bytes_out = bodiless ? 0 : reply.body.size();
-    return send(http::write_reply(reply, buffers_.answer), apart ? reply.body : std::string_view(), keep);
+    return {http::write_reply(reply, buffers_.answer), apart ? reply.body : std::string_view(), keep};
 }
 
 bool Exchange::may_keep() const {

@@ -41,6 +41,8 @@ class Connection final : public runtime::Dormant, public Registered {
         context_.snapshots.refresh(snapshot_, version_);
         return *snapshot_;
     }
+    /// Of the configuration that snapshot() returned last.
+    std::uint64_t snapshot_version() const { return version_; }
     /// Whether another request may follow the present one, as far as we are concerned.
     bool goes_on() const;
 

@@ -12,6 +12,7 @@
 #include "service/limit/waiting_room.h"
 #include "service/policy/one_client.h"
 #include "service/policy/policy.h"
+#include "service/proxy/prepared_refusals.h"
 #include "service/proxy/registry.h"
 #include "service/telemetry/cell.h"
 #include "service/telemetry/telemetry.h"
@@ -63,6 +64,7 @@ struct Context {
     Registry& registry;
     /// Of the requests that came through proxies. Each worker looks at what it serves itself.
     telemetry::PerWorker<policy::OneClient> one_client;
+    telemetry::PerWorker<PreparedRefusals> refusals;
 
     limit::WaitingRoom waiting{};              // requests that a limit holds until their turn
     telemetry::Throttle forwarding_ignored{};  // warnings about fields that were not believed

@@ -14,6 +14,7 @@
 #include "service/proxy/failure.h"
 #include "service/proxy/forward.h"
 #include "service/proxy/incoming.h"
+#include "service/proxy/prepared_refusals.h"
 
 namespace sluice::policy {
 class Slots;
@@ -55,12 +56,21 @@ class Exchange {
     std::uint64_t hash_of(const policy::Address& client) const;
     void note_forward(const Forward& forward, const upstream::Upstream& upstream);
 
+    /// An answer of our own, in Buffers::answer. A head with its body, or apart from it.
+    struct Written {
+        std::string_view head, body;
+        bool keep;
+    };
+
     After malformed(const Failure& failure);
     After fail(const Failure& failure, const policy::Verdict& verdict);
     After limited(const policy::Verdict& verdict);
+    std::optional<RefusalForm> form_of(const policy::Verdict& verdict, bool keep) const;
+    After write_refusal(const policy::Verdict& verdict, const RefusalForm* form);
     After banned(const policy::Verdict& verdict);
     After respond(const config::Respond& respond, const policy::Verdict& verdict);
-    After reply(http::Reply reply);
+    After reply(const http::Reply& reply);
+    Written write(http::Reply reply);
     After refuse(const Failure& failure, std::string_view extra = {});
     After send(std::string_view head, std::string_view body, bool keep);
     bool may_keep() const;

@@ -75,7 +75,8 @@ void exchange(const Input& input, runtime::Scheduler& scheduler) {
                                .clients = loader.clients(),
                                .snapshots = snapshots,
                                .registry = registry,
-                               .one_client = telemetry::PerWorker<policy::OneClient>(1)};
+                               .one_client = telemetry::PerWorker<policy::OneClient>(1),
+                               .refusals = telemetry::PerWorker<proxy::PreparedRefusals>(1)};
         auto entrances = std::make_shared<const proxy::Entrances>(proxy::Entrances{config.listen, nullptr});
         require(registry.admit(1));
         proxy::Connection::start(context, entrances, std::move(accepted), runtime::Endpoint(), 10s);

@@ -124,6 +124,48 @@ def test_the_answer_to_a_refused_request(pair):
     assert [request.target for request in proxy.upstream.requests] == ["/"] * 3
 
 
+def test_refusals_that_are_alike_are_the_same_bytes_at_their_own_dates(pair):
+    proxy = pair(limits=[{"name": "per-ip", "rate": "1/h"}])
+    client = proxy.client()
+    assert client.get().status == 200
+    seen = {}  # date: the answer without it
+    while len(seen) < 2:  # until the second has changed
+        refused = client.get()
+        assert refused.status == 429
+        seen[refused.one("Date")] = [field for field in refused.fields if field[0] != "Date"], refused.body
+    (fields, body), (later_fields, later_body) = seen.values()
+    at = [name for name, _ in fields].index("Retry-After")
+    assert int(fields[at][1]) - int(later_fields[at][1]) in (0, 1)
+    assert len(body) == len(later_body) and json.loads(body)["retry_after"] == int(fields[at][1])
+
+
+def test_what_a_reload_changes_the_next_refusal_tells(pair):
+    proxy = pair(limits=[{"name": "old", "rate": "1/h"}])
+    client = proxy.client()
+    assert client.get().status == 200
+    assert {json.loads(client.get().body)["violated-policies"][0] for _ in range(3)} == {"old"}
+    proxy.sluice.reload({**proxy.sluice.config, "limits": [{"name": "new", "rate": "1/h"}]})
+    assert client.get().status == 200
+    assert {json.loads(client.get().body)["violated-policies"][0] for _ in range(3)} == {"new"}
+    proxy.sluice.reload({**proxy.sluice.config, "response": {"format": "text", "headers": "legacy"}})
+    for _ in range(3):
+        refused = client.get()
+        assert refused.one("Content-Type") == "text/plain; charset=utf-8"
+        assert refused.has("X-RateLimit-Limit") and not refused.has("RateLimit")
+
+
+def test_each_connection_is_refused_in_its_own_way(pair):
+    proxy = pair(limits=[{"rate": "1/h"}])
+    assert proxy.client().get().status == 200
+    for _ in range(3):
+        stays, goes, old = proxy.client(), proxy.client(), proxy.client()
+        assert not stays.get().has("Connection")
+        assert goes.ask(get(fields=[("Connection", "close")])).one("Connection") == "close"
+        goes.expect_close()
+        assert old.ask(get(version="1.0", fields=[("Connection", "keep-alive")])).one("Connection") == "keep-alive"
+        assert stays.get().status == 429 and old.ask(get(version="1.0")).one("Connection") == "close"
+
+
 @pytest.mark.parametrize("method", ["GET", "HEAD", "POST"])
 def test_a_refusal_fits_the_method(pair, method):
     proxy = pair(limits=[{"rate": "1/h"}])
