@@ -24,6 +24,7 @@ class Job:
     refuse: bool = False     # the limit is one request a second, and so nearly all are refused
     forwarded: bool = False  # the client is the address in X-Forwarded-For, not the peer
     secure: bool = False     # clients speak TLS, 1.3 only
+    once: bool = False       # clients ask once on each connection
     workers: int = 1
 
     def write(self, name, text):
@@ -153,7 +154,8 @@ class Notes:
 
 
 class Floor:
-    """peers/floor.cpp: the kernel's share. One thread, one upstream connection for each client, nothing parsed."""
+    """peers/floor.cpp: the kernel's share. One thread for each worker, one upstream connection for each client, nothing
+    parsed."""
 
     name, needs = "kernel", "g++"
 
@@ -161,7 +163,8 @@ class Floor:
         program = job.folder / "floor"
         if not program.exists():
             subprocess.run(["g++", "-std=c++20", "-O2", "-o", program, HERE.parent / "peers/floor.cpp"], check=True)
-        return [program, job.port, UPSTREAM_PORT, "reject" if job.refuse else "pass"]
+        mode = "reject" if job.refuse else "once" if job.once else "pass"
+        return [program, job.port, UPSTREAM_PORT, mode, job.workers]
 
 
 class Sluice:
