@@ -147,7 +147,7 @@ def test_what_a_reload_changes_the_next_refusal_tells(pair):
     proxy.sluice.reload({**proxy.sluice.config, "limits": [{"name": "new", "rate": "1/h"}]})
     assert client.get().status == 200
     assert {json.loads(client.get().body)["violated-policies"][0] for _ in range(3)} == {"new"}
-    proxy.sluice.reload({**proxy.sluice.config, "response": {"format": "text", "headers": "legacy"}})
+    proxy.sluice.reload({**proxy.sluice.config, "response": {"body": "text", "headers": "legacy"}})
     for _ in range(3):
         refused = client.get()
         assert refused.one("Content-Type") == "text/plain; charset=utf-8"
