@@ -117,6 +117,10 @@ bool cancelled() {
     return current_task()->cancel_requested.load(std::memory_order_relaxed) != 0;
 }
 
+Time since() {
+    return Time(Duration(current_task()->since.load(std::memory_order_relaxed)));
+}
+
 Time deadline() {
     return current_task()->deadline;
 }

@@ -26,6 +26,10 @@ bool cancelled();
 // deadline() is when this task's waits give up, kNever by default.
 Time deadline();
 
+// since() is when this task parked last or, before it ever did, when it was spawned, as its worker had read
+// the clock last: up to a batch ago. For a task in which a Dormant is woken, not before its event came.
+Time since();
+
 // DeadlineScope: while it lives, the waits of this task that can time out or be cancelled give up at
 // `deadline` at the latest, as do those of the tasks that it starts in a TaskGroup meanwhile. Only ever
 // shortens what holds already.

@@ -90,6 +90,7 @@ void Worker::poll(Duration patience) {
     Woken woken;
     stats.polls.add();
     poller_.poll(patience, woken);
+    if (!virtual_) clock_ = steady_now().time_since_epoch().count();  // not before what was found
     take_in(woken);
 }
 

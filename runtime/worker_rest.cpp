@@ -3,7 +3,6 @@
 
 #include <algorithm>
 #include <cstdio>
-#include <ctime>
 
 #include "runtime/check.h"
 #include "runtime/inspect.h"
@@ -12,16 +11,7 @@
 
 namespace sluice::runtime {
 
-namespace {
-
-// The steady clock as of the last tick of the kernel: 4 ms behind at most, at a fifth of the cost.
-std::int64_t coarse_clock() {
-    timespec time{};
-    ::clock_gettime(CLOCK_MONOTONIC_COARSE, &time);
-    return std::int64_t{time.tv_sec} * 1'000'000'000 + time.tv_nsec;
-}
-
-}  // namespace
+namespace {}  // namespace
 
 // Sleeps until a socket, a timer or another thread has something for this worker. IdleSet tells why no wakeup
 // is lost; TimerQueue, why no timer is overslept.
@@ -40,7 +30,7 @@ void Worker::rest() {
             trace.add({.began = before, .ended = steady_now(), .kind = TraceEvent::Kind::sleep});
         budget_ = batch_;
         batch_began_ = Time{};  // it was not spent working
-        clock_ = coarse_clock();
+        clock_ = steady_now().time_since_epoch().count();
     }
     timers_.awake();
     if (!shared_.idle.remove(index_)) searching_ = true;
@@ -97,7 +87,7 @@ void Worker::watch_own(Duration longest, Woken& woken) {
         poller_.poll(patience, woken);
         budget_ = batch_;
         batch_began_ = Time{};  // it was not spent working
-        clock_ = coarse_clock();
+        clock_ = steady_now().time_since_epoch().count();
     }
     timers_.awake();
 }

@@ -8,6 +8,7 @@
 #include <boost/asio/buffer.hpp>
 
 #include "runtime/go.h"
+#include "runtime/this_task.h"
 #include "service/http/reply.h"
 #include "service/proxy/exchange.h"
 #include "service/proxy/introduction.h"
@@ -66,7 +67,9 @@ Connection::~Connection() {
 void Connection::woken(runtime::Dormant& self, runtime::Wake why) {
     auto& connection = static_cast<Connection&>(self);
     if (why == runtime::Wake::readable || (why == runtime::Wake::roused && connection.has_request())) {
-        connection.serve(runtime::now() + connection.snapshot().config.timeouts.head);
+        const runtime::Time reported = runtime::this_task::since();
+        connection.serve(reported + connection.snapshot().config.timeouts.head,
+                         connection.stream_.secure() ? runtime::Time{} : reported);
     } else {
         delete &connection;  // idle for too long, or we are draining
     }
@@ -76,7 +79,7 @@ void Connection::woken(runtime::Dormant& self, runtime::Wake why) {
 // more, also where the deepest are OpenSSL's (tests/integration/test_stack_depth.py measures it).
 static_assert(sizeof(Buffers) + sizeof(Exchange) <= 200 * 1024);
 
-void Connection::serve(runtime::Time first_by) {
+void Connection::serve(runtime::Time first_by, runtime::Time reported) {
     // Ends it, also where memory runs out; until it dozes or is a tunnel.
     const auto end = [](Connection* connection) { delete connection; };
     std::unique_ptr<Connection, decltype(end)> self(this, end);
@@ -93,7 +96,7 @@ void Connection::serve(runtime::Time first_by) {
     for (;;) {
         ++requests_;
         Exchange exchange(context_, *this, buffers);
-        const After after = exchange.run(first_by);
+        const After after = exchange.run(first_by, std::exchange(reported, {}));
         if (after == After::next) {
             first_by = exchange.ended() + snapshot_->config.timeouts.keep_alive;
             if (!buffers.request.empty() || !rest(first_by)) continue;

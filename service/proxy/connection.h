@@ -64,7 +64,8 @@ class Connection final : public runtime::Dormant, public Registered {
     ~Connection();
     static void woken(runtime::Dormant& self, runtime::Wake why);
 
-    void serve(runtime::Time first_by);
+    /// `reported`: of the first request, see Incoming::read().
+    void serve(runtime::Time first_by, runtime::Time reported = {});
     bool introduce(ReceiveBuffer& buffer, runtime::Time deadline);
     bool shake_hands(std::span<const char> early, runtime::Time deadline);
     bool rest(runtime::Time deadline);

@@ -30,8 +30,8 @@ Exchange::Exchange(Context& context, Connection& client, Buffers& buffers)
       snapshot_(client.snapshot()),
       request_(client.stream(), buffers.request) {}
 
-After Exchange::run(runtime::Time first_by) {
-    const auto read = request_.read(snapshot_.config, first_by);
+After Exchange::run(runtime::Time first_by, runtime::Time reported) {
+    const auto read = request_.read(snapshot_.config, first_by, reported);
     if (!request_.begun()) return After::close;
     now_ = request_.arrived();
     context_.telemetry.counters.request_started();

@@ -38,8 +38,8 @@ class Exchange {
   public:
     Exchange(Context& context, Connection& client, Buffers& buffers);
 
-    /// Serves one request, which must begin by `first_by`. Parks.
-    After run(runtime::Time first_by);
+    /// Serves one request, which must begin by `first_by`. `reported`: Incoming::read's. Parks.
+    After run(runtime::Time first_by, runtime::Time reported);
     /// When the answer had been sent. REQUIRES: run() has returned After::next.
     runtime::Time ended() const { return ended_; }
     /// Bytes of the other protocol that were sent with the answer. REQUIRES: run() has returned

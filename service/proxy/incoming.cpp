@@ -1,5 +1,7 @@
 #include "service/proxy/incoming.h"
 
+#include <utility>
+
 #include <boost/asio/error.hpp>
 
 namespace sluice::proxy {
@@ -15,7 +17,8 @@ Failure refused(Stage stage, const http::Refusal& refusal) {
 
 }  // namespace
 
-std::expected<void, Failure> Incoming::read(const config::Config& config, runtime::Time first_by) {
+std::expected<void, Failure> Incoming::read(const config::Config& config, runtime::Time first_by,
+                                            runtime::Time reported) {
     buffer_.make_room();
     runtime::Time deadline = first_by;
     if (!buffer_.empty()) began_ = arrived_ = runtime::now();
@@ -28,8 +31,13 @@ std::expected<void, Failure> Incoming::read(const config::Config& config, runtim
         }
         runtime::error_code error;
         const std::span<char> room = buffer_.room();
-        stream_.read_deadline(deadline);
+        const bool at_once = reported != runtime::Time{};
+        stream_.read_deadline(at_once ? runtime::Time::min() : deadline);
         const std::size_t n = stream_.read_some(boost::asio::buffer(room.data(), room.size()), error);
+        if (at_once && error == boost::asio::error::timed_out) [[unlikely]] {
+            reported = {};
+            continue;
+        }
         if (error) {
             if (!scan_.begun()) began_ = {};  // nothing, or empty lines
             if (!begun() || error != boost::asio::error::timed_out) {
@@ -38,7 +46,7 @@ std::expected<void, Failure> Incoming::read(const config::Config& config, runtim
             return std::unexpected(
                 refused(Stage::read_head, {408, "the head did not come within timeouts.head"}));
         }
-        arrived_ = runtime::now();
+        arrived_ = at_once ? std::exchange(reported, {}) : runtime::now();
         if (!begun()) began_ = arrived_;
         buffer_.filled(n);
     }

@@ -24,7 +24,10 @@ class Incoming {
 
     /// Reads the head, and takes of the body what has come along. Parks: until `first_by` for the first byte,
     /// then for timeouts.head in all. Fails with status 0 when no request has come.
-    std::expected<void, Failure> read(const config::Config& config, runtime::Time first_by);
+    /// `reported`, unless zero: the first bytes are there, and had come by then, so that the clock need not
+    /// be asked.
+    std::expected<void, Failure> read(const config::Config& config, runtime::Time first_by,
+                                      runtime::Time reported);
 
     /// Whether a byte of the head has come, and when.
     bool begun() const { return began_ != runtime::Time{}; }

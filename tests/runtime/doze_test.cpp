@@ -34,6 +34,7 @@ struct Sleeper : Dormant {
     static void woken(Dormant& dormant, Wake why) {
         auto& self = static_cast<Sleeper&>(dormant);
         self.why = why;
+        self.since = this_task::since();
         ++self.times;
         self.awake.release();
     }
@@ -41,8 +42,27 @@ struct Sleeper : Dormant {
     TcpStream stream;
     Semaphore awake{0};
     std::optional<Wake> why;
+    Time since{};
     std::atomic<int> times = 0;
 };
+
+// A request is judged by that time: it must not lie before the request.
+TEST_P(DozeTest, ItsTaskIsSinceItsEventWasFound) {
+    run([] {
+        for (int i = 0; i < 200; ++i) {
+            auto [left, right] = tcp_pair();
+            Sleeper sleeper(std::move(left));
+            ASSERT_TRUE(sleeper.stream.doze(sleeper, kNever));
+            if (i % 2 == 0) this_task::sleep_for(1ms);  // its worker is asleep, or busy with us
+            error_code error;
+            const Time before = now();
+            right.write_some(asio::buffer("hello", 5), error);
+            sleeper.awake.acquire();
+            EXPECT_GE(sleeper.since, before);
+            EXPECT_LE(sleeper.since, now());
+        }
+    });
+}
 
 TEST_P(DozeTest, BytesWakeItInANewTask) {
     run([] {
