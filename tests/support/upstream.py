@@ -138,9 +138,10 @@ class Connection:
         self.sock.shutdown(socket.SHUT_WR)
 
     def close(self):
-        # shutdown() first: another thread of the test may hold the socket in recv().
+        # shutdown() first: another thread of the test may hold the socket in recv(). The plain socket's, for after that
+        # of an SSLSocket the other thread would read what is left as if nobody had encrypted it.
         with contextlib.suppress(OSError):
-            self.sock.shutdown(socket.SHUT_RDWR)
+            socket.socket.shutdown(self.sock, socket.SHUT_RDWR)
         # The script closes it at its end: closed under its recv(), the number could be another socket's by then.
         if self.thread is None or self.thread is threading.current_thread() or not self.thread.is_alive():
             self.sock.close()
