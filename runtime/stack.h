@@ -82,11 +82,14 @@ class StackPool {
         }
     }
 
-    // trim() gives the deep ends of stacks back to the system that nobody needs: of tasks parked since
-    // `parked_before`, all below their frames; of free stacks, all but the top. True: there were deep stacks
-    // that had to be left, whose tasks run or parked later. One thread at a time. Costs a look at the page
-    // table (about 0.2 µs a stack), and for each stack that was deep a system call.
-    bool trim(Time parked_before);
+    // trim() gives the deep ends of stacks back to the system that nobody needs: of tasks parked before
+    // `idle`, all below their frames; of stacks that are free since before `idle`, all but the top. What is
+    // used again and again would only be faulted in again; of those stacks each has its turn, once in kTurns
+    // calls, for it may have been deep a single time. True: there were deep stacks that had to be left. One
+    // thread at a time. Costs a look at the page table (about 0.2 µs a stack), and for each stack that is
+    // trimmed a system call.
+    bool trim(Time idle);
+    static constexpr std::size_t kTurns = 64;
     std::uint64_t trimmed() const { return trimmed_.load(std::memory_order_relaxed); }
 
     std::size_t bytes_of(unsigned stack_class) const { return bytes_[stack_class]; }
@@ -122,6 +125,9 @@ class StackPool {
         ~Slab();
 
         Task* task(std::size_t index) const;
+        std::size_t index_of(const Task& task) const {
+            return static_cast<std::size_t>(static_cast<const char*>(task.stack_bottom) - base) / slot_bytes;
+        }
         std::size_t bag_count() const { return slots / kBag + 1; }
     };
 
@@ -136,8 +142,8 @@ class StackPool {
 
     // The tasks whose stacks have memory below the top.
     std::vector<Task*> find_deep(const Slab& slab) const;
-    bool trim_slab(const Slab& slab, Time parked_before);
-    bool trim_one(Task& task, Time parked_before);
+    bool trim_slab(const Slab& slab, Time idle);
+    bool trim_one(Task& task, Time idle, bool in_turn);
 
     Slab& new_slab(unsigned stack_class);
     void carve(unsigned stack_class, Slab& slab, std::span<Task*> into);
@@ -152,6 +158,7 @@ class StackPool {
     std::atomic<std::size_t> reserved_{0};
     std::atomic<std::size_t> mprotected_{0};
     std::atomic<std::uint64_t> trimmed_{0};
+    std::size_t trims_ = 0;  // calls of trim()
 
     std::array<Free, kStackClasses> free_;
 

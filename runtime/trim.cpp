@@ -40,14 +40,15 @@ std::vector<std::uint64_t> pages_of(const char* base, std::size_t bytes, std::si
 
 }  // namespace
 
-bool StackPool::trim(Time parked_before) {
+bool StackPool::trim(Time idle) {
     std::vector<Slab*> slabs;
     {
         std::lock_guard lock(slabs_mutex_);
         for (const auto& slab : slabs_) slabs.push_back(slab.get());
     }
     bool left_over = false;
-    for (const Slab* slab : slabs) left_over |= trim_slab(*slab, parked_before);
+    for (const Slab* slab : slabs) left_over |= trim_slab(*slab, idle);
+    ++trims_;
     return left_over;
 }
 
@@ -66,10 +67,13 @@ std::vector<Task*> StackPool::find_deep(const Slab& slab) const {
     return deep;
 }
 
-bool StackPool::trim_slab(const Slab& slab, Time parked_before) {
+bool StackPool::trim_slab(const Slab& slab, Time idle) {
     const std::vector<Task*> deep = find_deep(slab);
     bool left_over = false;
-    const auto trim = [&](Task& task) noexcept { left_over |= !trim_one(task, parked_before); };
+    const auto trim = [&](Task& task) noexcept {
+        const bool in_turn = (slab.index_of(task) + trims_) % kTurns == kTurns - 1;
+        left_over |= !trim_one(task, idle, in_turn);
+    };
     for (std::span<Task* const> rest = deep; !rest.empty();) {
         const std::size_t some = std::min(kHeldAtATime, rest.size());
         while_held(rest.first(some), trim);
@@ -78,13 +82,15 @@ bool StackPool::trim_slab(const Slab& slab, Time parked_before) {
     return left_over;
 }
 
-// False: not now, it runs or has parked just lately.
-bool StackPool::trim_one(Task& task, Time parked_before) {
+// False: not now, it runs, or has run just lately.
+bool StackPool::trim_one(Task& task, Time idle, bool in_turn) {
     const TaskState state = task.state.load(std::memory_order_acquire);
+    const bool lately = Time(Duration(task.since.load(std::memory_order_relaxed))) > idle;
     std::size_t kept = kTopBytes;
-    if (state != TaskState::free) {
-        const Time since{Duration(task.since.load(std::memory_order_relaxed))};
-        if (state != TaskState::parked || since > parked_before) return false;
+    if (state == TaskState::free) {
+        if (lately && !in_turn) return false;
+    } else {
+        if (state != TaskState::parked || lately) return false;
         kept = task.parked_bytes.load(std::memory_order_relaxed) + kSwitchBytes;
     }
     auto* const bottom = static_cast<char*>(task.stack_bottom);

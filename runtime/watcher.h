@@ -16,8 +16,8 @@ namespace sluice::runtime {
 // blocks.
 //   What is in its next-slot goes to the others (its ring they steal anyway), and the watcher serves its
 //   timers and sockets until it comes back.
-// - Stacks that were used deep and are not any more, of tasks parked for kParkedAfter and of the pool, are
-//   given back to the system but for their tops.
+// - Stacks that were used deep and are not any more, of tasks parked for kParkedAfter and of the pool where
+//   nobody used them for as long, are given back to the system but for their tops.
 // - When all tasks are parked and nothing can wake them, it says so (Options::on_deadlock).
 // - When the CPUs that this process may use become fewer, it has as many workers rest, until they become
 // more.

@@ -157,6 +157,7 @@ void Worker::after_park_until(Task* task) {
 
 void Worker::after_exit(Task* task) {
     task->id.store(0, std::memory_order_relaxed);
+    task->since.store(clock_, std::memory_order_relaxed);
     task->state.store(TaskState::free, std::memory_order_relaxed);
     forget_context(task->context, false);
     give_stack(task);

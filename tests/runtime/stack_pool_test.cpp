@@ -69,6 +69,36 @@ TEST(StackPool, WhereMemoryRunsOutNoAddressesAreLost) {
 
 // Threads take and give bags and single ones. Each writes its mark on what it holds, and finds it there
 // later.
+constexpr Time kNow{std::chrono::hours(1)};
+
+// A free stack of the usual class that was deep, and belonged to a task until kNow.
+Task& deep_stack(StackPool& pool) {
+    Task& task = *take(pool, 1, 1).at(0);
+    static_cast<volatile char*>(task.stack_bottom)[0] = 1;
+    task.since.store(kNow.time_since_epoch().count());
+    return task;
+}
+
+TEST(StackPool, WhatWasDeepIsGivenBackOnceItIsIdle) {
+    StackPool pool(std::size_t{256} << 10);
+    deep_stack(pool);
+    EXPECT_TRUE(pool.trim(kNow - Duration(1))) << "it is left";
+    EXPECT_EQ(pool.trimmed(), 0U);
+    EXPECT_FALSE(pool.trim(kNow));
+    EXPECT_EQ(pool.trimmed(), 1U);
+}
+
+TEST(StackPool, WhatIsUsedAgainAndAgainIsGivenBackInItsTurn) {
+    StackPool pool(std::size_t{256} << 10);
+    for (int i = 0; i < 10; ++i) deep_stack(pool);
+    for (std::size_t i = 0; i < StackPool::kTurns; ++i) {
+        const std::uint64_t before = pool.trimmed();
+        pool.trim(Time{});
+        EXPECT_LE(pool.trimmed() - before, 1U) << "one at a time";
+    }
+    EXPECT_EQ(pool.trimmed(), 10U);
+}
+
 TEST(StackPool, NobodyGetsAStackThatAnotherHolds) {
     constexpr int kThreads = 4, kSteps = 20'000;
     StackPool pool(kUsual);
