@@ -2,10 +2,13 @@
 
 // Memory that runs out: `operator new` of a whole test program, so to be included by one file of each.
 // Both forms of it, or a sanitizer's own would hand out what the `operator delete` of here may not take.
+// ThreadSanitizer's cannot be replaced: there, a test that needs this is skipped.
 
 #include <cstddef>
 #include <cstdlib>
 #include <new>
+
+#include "runtime/sanitizer.h"
 
 namespace sluice::test {
 
@@ -19,6 +22,7 @@ inline void* allocate(std::size_t size) noexcept {
 
 }  // namespace sluice::test
 
+#if !SLUICE_TSAN
 [[gnu::noinline]] void* operator new(std::size_t size) {
     if (void* const memory = sluice::test::allocate(size)) return memory;
     throw std::bad_alloc();
@@ -32,3 +36,4 @@ inline void* allocate(std::size_t size) noexcept {
 [[gnu::noinline]] void operator delete(void* memory, std::size_t) noexcept {
     std::free(memory);
 }
+#endif
