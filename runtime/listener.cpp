@@ -126,7 +126,6 @@ TcpListener& TcpListener::operator=(TcpListener&& other) noexcept {
     slot_ = std::exchange(other.slot_, nullptr);
     descriptor_ = std::exchange(other.descriptor_, -1);
     turn_ = other.turn_;
-    told_again_ = std::exchange(other.told_again_, false);
     takes_all_ = std::exchange(other.takes_all_, true);
     path_inode_ = std::exchange(other.path_inode_, 0);
     before_ = std::move(other.before_);
@@ -159,13 +158,14 @@ std::expected<TcpStream, error_code> TcpListener::accept(Endpoint& peer) {
     return stream;
 }
 
-// To accept until nothing is there costs each connection a second call, which makes a socket and destroys it
-// again. So one is taken for each event, while the netpoller tells again of what is left; and now and then
-// all that are there, for as long as that finds more than one.
+// To accept until nobody is there costs each connection a second call, which makes a socket and destroys it
+// again. To ask the netpoller whether somebody still is costs half of that. So one is taken for each event;
+// and now and then all that are there, for as long as that finds more than one.
 std::expected<TcpStream, error_code> TcpListener::accept_from(sockaddr* address, unsigned* size) {
     const unsigned capacity = size != nullptr ? *size : 0;
     for (;;) {
-        if (!takes_all_) (void)slot_->wait(Half::read, kNever, WaitReason::net_accept);
+        if (!takes_all_ && !slot_->ready(Half::read) && slot_->ask_again())
+            (void)slot_->wait(Half::read, kNever, WaitReason::net_accept);
         if (size != nullptr) *size = capacity;
         slot_->clear(Half::read);
         const int descriptor = socket_call::accept(descriptor_, address, size);
@@ -177,37 +177,22 @@ std::expected<TcpStream, error_code> TcpListener::accept_from(sockaddr* address,
             ::close(descriptor);
         }
         if (error == EAGAIN || error == EWOULDBLOCK) {
-            if (await_newcomer()) continue;
+            takes_all_ = false;
+            if (slot_->wait(Half::read, kNever, WaitReason::net_accept) != Outcome::cancelled) continue;
+            // The queue was empty after close(): now nothing more may join it.
+            if (slot_->cancelled()) ::shutdown(descriptor_, SHUT_RD);
             return std::unexpected(error_code(boost::asio::error::operation_aborted));
         }
         if (slot_->cancelled() && !concerns_connection(error)) {
-            tell_again(false);
             return std::unexpected(error_code(boost::asio::error::operation_aborted));
         }
         if (scarce(error)) {
-            tell_again(false);
+            takes_all_ = true;  // they were reported already
             this_task::sleep_for(kScarcityPause);
         } else if (!concerns_connection(error)) {
-            tell_again(false);
             return std::unexpected(to_error(-error));
         }
     }
-}
-
-// The queue is empty. False: nothing is to be accepted any more.
-bool TcpListener::await_newcomer() {
-    tell_again(true);
-    if (slot_->wait(Half::read, kNever, WaitReason::net_accept) != Outcome::cancelled) return true;
-    tell_again(false);
-    // It was empty after close(): now nothing more may join it.
-    if (slot_->cancelled()) ::shutdown(descriptor_, SHUT_RD);
-    return false;
-}
-
-// Not while nobody accepts: the worker would find it again and again, and never sleep.
-void TcpListener::tell_again(bool on) {
-    if (on != told_again_ && slot_->tell_again(on)) told_again_ = on;
-    takes_all_ = !told_again_;
 }
 
 bool TcpListener::hand_over() {

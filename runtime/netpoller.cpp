@@ -18,6 +18,8 @@ namespace sluice::runtime {
 
 namespace {
 
+constexpr std::uint32_t kEverything = EPOLLIN | EPOLLOUT | EPOLLRDHUP | EPOLLET;
+
 // What epoll hands back: the slot's address, which has 16 bits to spare, and as many bits of its generation.
 constexpr unsigned kAddressBits = 48;
 std::uint64_t tag_of(const PollSlot& slot, std::uint32_t generation) {
@@ -66,9 +68,8 @@ PollSlot* PollSlot::open(int descriptor, unsigned worker) {
     return workers[worker % workers.size()]->poller().open(descriptor);
 }
 
-bool PollSlot::tell_again(bool on) {
-    epoll_event event{.events = on ? EPOLLIN : EPOLLIN | EPOLLET,
-                      .data = {.u64 = tag_of(*this, generation() & 0xffff)}};
+bool PollSlot::ask_again() {
+    epoll_event event{.events = kEverything, .data = {.u64 = tag_of(*this, generation() & 0xffff)}};
     return ::epoll_ctl(poller().epoll_, EPOLL_CTL_MOD, descriptor(), &event) == 0;
 }
 
@@ -99,7 +100,7 @@ Netpoller::~Netpoller() {
 PollSlot* Netpoller::open(int descriptor) {
     PollSlot* const slot = take_slot();
     const std::uint64_t tag = tag_of(*slot, slot->begin(descriptor) & 0xffff);
-    epoll_event event{.events = EPOLLIN | EPOLLOUT | EPOLLRDHUP | EPOLLET, .data = {.u64 = tag}};
+    epoll_event event{.events = kEverything, .data = {.u64 = tag}};
     if (::epoll_ctl(epoll_, EPOLL_CTL_ADD, descriptor, &event) == 0) return slot;
     const int error = errno;
     slot->close();

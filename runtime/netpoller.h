@@ -42,10 +42,9 @@ class PollSlot : public BasicPollSlot<OnNetpoller> {
     static PollSlot* open(int descriptor);
     static PollSlot* open(int descriptor, unsigned worker);
 
-    // tell_again(true) has every poll() report the read half for as long as there is something to read, for
-    // who does not fetch all of it at once; poll() does not sleep meanwhile. tell_again(false) is as it was:
-    // once, and of what is there now, if anything. False, and nothing has changed, when the kernel refuses.
-    bool tell_again(bool on);
+    // ask_again() has what is there be reported once more, for who did not fetch all of it. False: the kernel
+    // refuses.
+    bool ask_again();
 
     // detach() is close() for a descriptor that lives on, at the price of a system call: it may be registered
     // again.

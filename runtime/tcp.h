@@ -221,16 +221,13 @@ class TcpListener {
   private:
     TcpListener() = default;
     std::expected<TcpStream, error_code> accept_from(sockaddr* address, unsigned* size);
-    bool await_newcomer();
-    void tell_again(bool on);
     void release();
 
     PollSlot* slot_ = nullptr;
     int descriptor_ = -1;
-    unsigned turn_ = 0;             // the worker that gets the next stream
-    bool told_again_ = false;       // the netpoller tells of a queue that is not empty as often as it looks
-    bool takes_all_ = true;         // until the queue is empty, without waiting to be told
-    std::uint64_t path_inode_ = 0;  // of the Unix path, to remove no successor's
+    unsigned turn_ = 0;                  // the worker that gets the next stream
+    bool takes_all_ = true;              // until the queue is empty, without waiting to be told
+    std::uint64_t path_inode_ = 0;       // of the Unix path, to remove no successor's
     std::vector<std::uint64_t> before_;  // with reuse_port: sockets that listened there already
     Endpoint local_;
 };

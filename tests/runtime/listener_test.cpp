@@ -1,5 +1,7 @@
 #include <algorithm>
+#include <atomic>
 #include <chrono>
+#include <ctime>
 #include <stdexcept>
 #include <thread>
 #include <utility>
@@ -116,6 +118,42 @@ TEST_P(ListenerTest, WhereWhoAcceptsIsCancelledTheWorkersSleep) {
     });
 }
 
+// The watcher then looks at their sockets for them.
+TEST(Listener, WhereAllWorkersAreStuckWhoWaitsCostsNothing) {
+    Scheduler({.workers = 2}).run([] {
+        auto listener = TcpListener::bind(loopback(0)).value();
+        TaskGroup group;
+        Semaphore accepted(0);
+        group.go([&] {
+            while (listener.accept()) accepted.release();
+        });
+        const Endpoint port = listener.local();
+        std::vector<int> clients;
+        const auto connect = [&] {
+            clients.push_back(::socket(AF_INET, SOCK_STREAM, 0));
+            EXPECT_EQ(::connect(clients.back(), port.data(), static_cast<socklen_t>(port.size())), 0);
+        };
+        for (int i = 0; i < 3; ++i) {
+            connect();
+            accepted.acquire();
+        }
+        std::atomic<bool> stuck{false};
+        group.go([&] {
+            stuck = true;
+            std::this_thread::sleep_for(300ms);
+        });
+        while (!stuck) this_task::yield();
+        connect();
+        const std::clock_t before = std::clock();
+        std::this_thread::sleep_for(300ms);
+        EXPECT_LE(std::clock() - before, CLOCKS_PER_SEC / 10);
+        accepted.acquire();
+        listener.close();
+        group.wait();
+        for (const int each : clients) ::close(each);
+    });
+}
+
 TEST_P(ListenerTest, PortInUseIsAnError) {
     run([] {
         auto listener = TcpListener::bind(loopback(0)).value();
@@ -132,7 +170,6 @@ TEST_P(ListenerTest, ReusePortLetsASuccessorShareThePort) {
     });
 }
 
-// The kernel prefers the one for the address as long as it listens.
 // One at a loopback address, and one on the same port at all addresses. A port that is free at the one may be
 // another process's elsewhere; then the next.
 std::pair<TcpListener, TcpListener> here_and_everywhere() {
@@ -146,6 +183,7 @@ std::pair<TcpListener, TcpListener> here_and_everywhere() {
     throw std::runtime_error("no port is free at all addresses");
 }
 
+// The kernel prefers the one for the address as long as it listens.
 TEST_P(ListenerTest, OneThatIsDeafLeavesNewcomersToTheOtherAndTakesWhatHadBegun) {
     run([] {
         auto [deaf, other] = here_and_everywhere();

@@ -68,8 +68,6 @@ TEST(StackPool, WhereMemoryRunsOutNoAddressesAreLost) {
     }
 }
 
-// Threads take and give bags and single ones. Each writes its mark on what it holds, and finds it there
-// later.
 constexpr Time kNow{std::chrono::hours(1)};
 
 // A free stack of the usual class that was deep, and belonged to a task until kNow.
@@ -100,6 +98,8 @@ TEST(StackPool, WhatIsUsedAgainAndAgainIsGivenBackInItsTurn) {
     EXPECT_EQ(pool.trimmed(), 10U);
 }
 
+// Threads take and give bags and single ones. Each writes its mark on what it holds, and finds it there
+// later.
 TEST(StackPool, NobodyGetsAStackThatAnotherHolds) {
     constexpr int kThreads = 4, kSteps = 20'000;
     StackPool pool(kUsual);
