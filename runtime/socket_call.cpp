@@ -39,16 +39,15 @@ ssize_t receive(int descriptor, std::span<iovec> buffers) {
     return or_errno(::recvmsg(descriptor, &header, 0));
 }
 
-ssize_t send(int descriptor, std::span<iovec> buffers) {
+ssize_t send(int descriptor, std::span<iovec> buffers, bool more) {
+    const int flags = MSG_NOSIGNAL | (more ? MSG_MORE : 0);
     if (buffers.size() == 1) {
         const iovec& from = buffers[0];
-        if constexpr (kAsan || kTsan)
-            return or_errno(::send(descriptor, from.iov_base, from.iov_len, MSG_NOSIGNAL));
-        return or_errno(
-            ::syscall(SYS_sendto, descriptor, from.iov_base, from.iov_len, MSG_NOSIGNAL, nullptr, 0));
+        if constexpr (kAsan || kTsan) return or_errno(::send(descriptor, from.iov_base, from.iov_len, flags));
+        return or_errno(::syscall(SYS_sendto, descriptor, from.iov_base, from.iov_len, flags, nullptr, 0));
     }
     msghdr header = message(buffers);
-    return or_errno(::sendmsg(descriptor, &header, MSG_NOSIGNAL));
+    return or_errno(::sendmsg(descriptor, &header, flags));
 }
 
 ssize_t peek(int descriptor) {

@@ -13,7 +13,8 @@
 namespace sluice::runtime::socket_call {
 
 [[gnu::noinline]] ssize_t receive(int descriptor, std::span<iovec> buffers);
-[[gnu::noinline]] ssize_t send(int descriptor, std::span<iovec> buffers);
+// `more`: the kernel may wait for what follows, and send it along.
+[[gnu::noinline]] ssize_t send(int descriptor, std::span<iovec> buffers, bool more);
 // Looks for one byte without taking it.
 [[gnu::noinline]] ssize_t peek(int descriptor);
 [[gnu::noinline]] int create(int family);

@@ -107,6 +107,7 @@ TcpStream& TcpStream::operator=(TcpStream&& other) noexcept {
     descriptor_ = std::exchange(other.descriptor_, -1);
     reading_ = std::exchange(other.reading_, Supply::fresh);
     writing_ = std::exchange(other.writing_, Supply::maybe);
+    end_follows_ = std::exchange(other.end_follows_, false);
     read_deadline_ = std::exchange(other.read_deadline_, kNever);
     write_deadline_ = std::exchange(other.write_deadline_, kNever);
     return *this;
@@ -170,7 +171,7 @@ std::size_t TcpStream::write_vector(std::span<iovec> buffers, error_code& error)
     for (;;) {
         if (writing_ == Supply::drained && !await(Half::write, error)) return 0;
         slot_->clear(Half::write);
-        const ssize_t n = socket_call::send(descriptor_, buffers);
+        const ssize_t n = socket_call::send(descriptor_, buffers, end_follows_);
         if (n >= 0) {
             writing_ = static_cast<std::size_t>(n) < size ? Supply::drained : Supply::maybe;
             return static_cast<std::size_t>(n);
@@ -211,7 +212,7 @@ std::size_t TcpStream::try_write(std::span<iovec> buffers, error_code& error) {
     ssize_t n = -EAGAIN;
     if (writing_ != Supply::drained || slot_->ready(Half::write)) {
         slot_->clear(Half::write);
-        do n = socket_call::send(descriptor_, buffers);
+        do n = socket_call::send(descriptor_, buffers, end_follows_);
         while (n == -EINTR);
     }
     if (n >= 0) {

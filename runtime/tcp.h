@@ -115,6 +115,10 @@ class TcpStream {
     // stream is roused. Any thread.
     void cancel();
 
+    // end_follows() tells that from the next write on nothing comes but shutdown_send() or close(), without a
+    // wait: the kernel may hold bytes back until then (for 200 ms at most), and the end goes along with them
+    // instead of in a packet of its own.
+    void end_follows() { end_follows_ = true; }
     // shutdown_send() ends our direction: the peer reads the end of the stream.
     void shutdown_send(error_code& error);
     void close();
@@ -165,6 +169,7 @@ class TcpStream {
     int descriptor_ = -1;
     Supply reading_ = Supply::fresh;
     Supply writing_ = Supply::maybe;
+    bool end_follows_ = false;
     Time read_deadline_ = kNever;
     Time write_deadline_ = kNever;
 };

@@ -175,6 +175,7 @@ After Exchange::send(std::string_view head, std::string_view body, bool keep) {
     std::array<iovec, 2> pieces{
         {{const_cast<char*>(head.data()), head.size()}, {const_cast<char*>(body.data()), body.size()}}};
     runtime::error_code error;
+    if (!keep) client_.stream().end_follows();
     write_all(client_.stream(), std::span(pieces).first(body.empty() ? 1 : 2), now_,
               snapshot_.config.timeouts.write, error);
     outcome_.client_aborted = static_cast<bool>(error);

@@ -260,7 +260,12 @@ Forward::Step Forward::relay(const http::ResponseHead& head) {
     keeps_client_ = client_.goes_on() && request_.head().keep_alive && request_.body().done() &&
                     framing != Relay::Framing::until_close;
     Relay downward({lease_.stream(), Source::upstream, how_.upstream.settings().stall_timeout, met_reset_},
-                   body, {request_.stream(), Source::client, how_.snapshot.config.timeouts.write}, framing);
+                   body,
+                   {.stream = request_.stream(),
+                    .whose = Source::client,
+                    .stall = how_.snapshot.config.timeouts.write,
+                    .ends = !keeps_client_},
+                   framing);
     std::string_view text = answer_head(head, framing);
     if (text.empty()) {
         begun_ = false;

@@ -36,6 +36,7 @@ void Listener::turn_away(runtime::TcpStream stream, bool secure, std::string_vie
     if (secure) return stream.reset();
     runtime::error_code ignored;
     stream.write_deadline(runtime::Time::min());
+    stream.end_follows();
     stream.write_some(boost::asio::buffer(answer), ignored);
     stream.shutdown_send(ignored);
 }

@@ -78,6 +78,7 @@ Relay::Result Relay::send(std::string_view head, std::span<char> data, bool last
         pieces[count++] = {data.data(), data.size()};
     }
     runtime::error_code error;
+    if (last && to_.ends) to_.stream.end_follows();
     if (count > 0) write_all(to_.stream, std::span(pieces).first(count), now, to_.stall, error);
     if (error) {
         met_reset_ = error == boost::asio::error::connection_reset;

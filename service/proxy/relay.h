@@ -25,6 +25,8 @@ struct RelayEnd {
     runtime::Duration stall;
     /// A write there has failed with a reset. The kernel tells of that once: a read then finds but an end.
     bool was_reset = false;
+    /// What is sent there ends with the message.
+    bool ends = false;
 };
 
 /// How soon a wait for one side notices that the other has gone. A wait that ends before costs nothing more:

@@ -101,6 +101,8 @@ class Stream {
     void rouse() { tcp_.rouse(); }
     void cancel() { tcp_.cancel(); }
 
+    // Under TLS close_notify goes along, too.
+    void end_follows() { tcp_.end_follows(); }
     // Under TLS close_notify goes first, as far as the socket takes it at once. The same in close(), unless
     // reset_on_close() was called.
     void shutdown_send(runtime::error_code& error) {

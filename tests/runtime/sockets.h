@@ -80,4 +80,12 @@ inline int no_delay(int descriptor) {
     return value;
 }
 
+// Packets that have come on a connection since it began: tcpi_segs_in, behind what glibc's tcp_info has.
+inline unsigned segments_received(int descriptor) {
+    std::uint32_t info[64] = {};
+    socklen_t size = sizeof info;
+    ::getsockopt(descriptor, IPPROTO_TCP, TCP_INFO, &info, &size);
+    return info[35];
+}
+
 }  // namespace sluice::runtime

@@ -49,6 +49,30 @@ void echo(TcpStream stream) {
     EXPECT_EQ(error, asio::error::eof);
 }
 
+// Packets that bring a farewell and the end of the stream.
+unsigned packets_of_a_farewell(bool end_follows, bool half) {
+    auto [here, there] = tcp_pair();
+    const unsigned before = segments_received(here.native_handle());
+    error_code error;
+    if (end_follows) there.end_follows();
+    asio::write(there, asio::buffer(std::string("farewell")), error);
+    half ? there.shutdown_send(error) : there.close();
+    EXPECT_FALSE(error) << error.message();
+    EXPECT_EQ(read_exactly(here, 8, error), "farewell");
+    EXPECT_EQ(read_exactly(here, 1, error), "");
+    EXPECT_EQ(error, asio::error::eof);
+    return segments_received(here.native_handle()) - before;
+}
+
+TEST_P(TcpTest, AnEndThatFollowsGoesAlongWithTheLastBytes) {
+    run([] {
+        for (const bool half : {false, true}) {
+            EXPECT_EQ(packets_of_a_farewell(false, half), 2U);
+            EXPECT_EQ(packets_of_a_farewell(true, half), 1U);
+        }
+    });
+}
+
 TEST_P(TcpTest, TenThousandExchangesOver64Connections) {
     run([] {
         auto listener = TcpListener::bind(loopback(0)).value();

@@ -56,9 +56,11 @@ void set(int descriptor, int level, int option) {
     ::setsockopt(descriptor, level, option, &on, sizeof on);
 }
 
-bool write_all(int descriptor, std::string_view bytes) {
+// `last`: the end of the connection follows, and goes along in the same packet.
+bool write_all(int descriptor, std::string_view bytes, bool last) {
+    const int flags = MSG_NOSIGNAL | MSG_DONTWAIT | (last ? MSG_MORE : 0);
     while (!bytes.empty()) {
-        const ssize_t written = ::send(descriptor, bytes.data(), bytes.size(), MSG_NOSIGNAL | MSG_DONTWAIT);
+        const ssize_t written = ::send(descriptor, bytes.data(), bytes.size(), flags);
         if (written >= 0) {
             bytes.remove_prefix(static_cast<std::size_t>(written));
         } else if (errno == EAGAIN) {
@@ -155,10 +157,11 @@ class Floor {
             if (got < 0 && errno == EAGAIN) return;
             const auto size = static_cast<std::size_t>(std::max<ssize_t>(got, 0));
             Side& other = *side.other;
-            if (size == 0 || !write_all(other.descriptor, out(side, size))) {
+            const bool last = mode_ == Mode::once && !side.client;
+            if (size == 0 || !write_all(other.descriptor, out(side, size), last)) {
                 close(other);
                 close(side);
-            } else if (mode_ == Mode::once && !side.client) {
+            } else if (last) {
                 close(other);
                 kept_.push_back(&side);
                 return;
