@@ -29,8 +29,14 @@ PollSlot* slot_of(std::uint64_t tag) {
     return reinterpret_cast<PollSlot*>(tag & ((std::uint64_t{1} << kAddressBits) - 1));
 }
 
-// epoll_pwait2() takes nanoseconds. Old seccomp profiles refuse it; then, milliseconds rounded up: late,
-// never early.
+// For less, setting an alarm costs more than the kernel's own timeout.
+constexpr Duration kWorthAnAlarm = std::chrono::milliseconds(1);
+
+// What epoll hands back of the alarm: no slot's address.
+constexpr std::uint64_t kAlarm = 1;
+
+// Duration::max(): for ever. epoll_pwait2() takes nanoseconds. Old seccomp profiles refuse it; then,
+// milliseconds rounded up: late, never early.
 int wait_for_events(int epoll, epoll_event* events, int count, Duration patience) {
     static std::atomic<bool> has_pwait2{true};
     if (patience <= Duration::zero()) return ::epoll_wait(epoll, events, count, 0);
@@ -87,9 +93,11 @@ Netpoller::Netpoller(Scheduler& scheduler, TimerQueue& timers)
       timers_(timers),
       epoll_(require(::epoll_create1(EPOLL_CLOEXEC), "epoll_create1")),
       interrupt_(require(::eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK), "eventfd")) {
-    // Edge-triggered, so it is never read: each write is an edge of its own.
+    // Edge-triggered, so they are never read: each write, each ring is an edge of its own.
     epoll_event event{.events = EPOLLIN | EPOLLET, .data = {.u64 = 0}};
     require(::epoll_ctl(epoll_, EPOLL_CTL_ADD, interrupt_, &event), "epoll_ctl");
+    event.data.u64 = kAlarm;
+    require(::epoll_ctl(epoll_, EPOLL_CTL_ADD, alarm_.descriptor(), &event), "epoll_ctl");
 }
 
 Netpoller::~Netpoller() {
@@ -142,17 +150,27 @@ bool Netpoller::awaited() {
     });
 }
 
-bool Netpoller::poll(Duration patience, Woken& woken) {
+bool Netpoller::wait(Time until, Woken& woken) {
+    if (!alarm_.rings_by(until)) {
+        const Duration patience = until - steady_now();
+        if (patience < kWorthAnAlarm) return take(patience, woken);
+        alarm_.set(until);
+    }
+    return take(Duration::max(), woken);
+}
+
+bool Netpoller::take(Duration patience, Woken& woken) {
     bool interrupted = false;
     epoll_event events[kEvents];
     const int n = wait_for_events(epoll_, events, kEvents, patience);
     for (int i = 0; i < n; ++i) {
-        if (PollSlot* const slot = slot_of(events[i].data.u64)) {
-            slot->report(events[i].events, static_cast<std::uint32_t>(events[i].data.u64 >> kAddressBits),
-                         woken);
-        } else {
-            interrupted = true;
+        const std::uint64_t tag = events[i].data.u64;
+        if (tag > kAlarm) {
+            slot_of(tag)->report(events[i].events, static_cast<std::uint32_t>(tag >> kAddressBits), woken);
+            continue;
         }
+        if (tag == kAlarm) alarm_.rang();
+        interrupted = true;
     }
     return interrupted;
 }

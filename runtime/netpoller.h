@@ -6,6 +6,7 @@
 #include <memory>
 #include <vector>
 
+#include "runtime/alarm.h"
 #include "runtime/on_tasks.h"
 #include "runtime/poll_slot.h"
 #include "runtime/spin_lock.h"
@@ -70,12 +71,17 @@ class Netpoller {
 
     PollSlot* open(int descriptor);
 
-    // poll() adds what became ready to `woken`; with nothing ready it waits for at most `patience` (zero: not
-    // at all; Duration::max(): for ever). Returns early when woken by interrupt(); true: that was so. Who is
-    // not the owner must pass it on, by another interrupt(): the owner may be about to sleep.
-    bool poll(Duration patience, Woken& woken);
+    // poll() adds what became ready to `woken`, without waiting.
+    // wait() does so too, and with nothing ready it waits until `until` (kNever: for ever), or for less.
+    // Owner only. Both return true when interrupt() was called or the alarm rang. Who is not the owner must
+    // pass it on, by another interrupt(): the owner may be about to sleep.
+    bool poll(Woken& woken) { return take(Duration::zero(), woken); }
+    bool wait(Time until, Woken& woken);
+    // wakes_by() tells whether wait() ends at `time` or before, whatever it is told: then there is no need to
+    // look whether that has come already. Owner only.
+    bool wakes_by(Time time) const { return alarm_.rings_by(time); }
 
-    // interrupt() makes a poll() that waits, or else the next one, return at once. Any thread; one system
+    // interrupt() makes a wait(), or else the next poll() or wait(), return at once. Any thread; one system
     // call.
     void interrupt();
 
@@ -95,6 +101,7 @@ class Netpoller {
     static constexpr std::size_t kSlab = 64;
 
     PollSlot* take_slot();
+    bool take(Duration patience, Woken& woken);
     // For its slots.
     void free_slot(BasicPollSlot<OnNetpoller>& slot);
     void deliver(Woken& woken);
@@ -105,6 +112,7 @@ class Netpoller {
     TimerQueue& timers_;
     int epoll_ = -1;
     int interrupt_ = -1;
+    Alarm alarm_;
 
     std::atomic<std::size_t> open_slots_{0};
     SpinLock lock_;

@@ -134,14 +134,14 @@ class alignas(64) Worker {
     bool retired() const;
     void hand_over_and_rest();
     void rest();
-    void watch_own(Duration longest, Woken& woken);
+    void watch_own(Time longest, Woken& woken);
     void rest_in_virtual_time();
     bool work_anywhere() const;
     bool has_local_work() const { return !next_slot_.empty() || !ring_.empty(); }
-    Duration time_to_timer(Woken& woken);
+    Time time_to_rest(Woken& woken);
     void start_dormants();
     void look_at_timers(Time now);
-    void poll(Duration patience);
+    void poll();
     void stop_if_done();
     [[noreturn]] void report_deadlock();
 

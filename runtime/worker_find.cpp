@@ -72,7 +72,7 @@ Task* Worker::end_batch() {
     look_at_timers(now);
     if (poller_.open_slots() != 0 && (virtual_ || now - polled_ >= kPollEvery)) {
         polled_ = now;
-        poll(Duration::zero());
+        poll();
     }
     Task* const task = shared_.queue.take_oldest();
     if (task != nullptr) --budget_;
@@ -86,10 +86,10 @@ void Worker::look_at_timers(Time now) {
     take_in(woken);
 }
 
-void Worker::poll(Duration patience) {
+void Worker::poll() {
     Woken woken;
     stats.polls.add();
-    poller_.poll(patience, woken);
+    poller_.poll(woken);
     if (!virtual_) clock_ = steady_now().time_since_epoch().count();  // not before what was found
     take_in(woken);
 }
@@ -115,7 +115,7 @@ Task* Worker::steal() {
         if (loot_.was_brief(steady_now(), stats.switches.get())) {
             stats.naps.add();
             Woken woken;
-            watch_own(kNap, woken);
+            watch_own(steady_now() + kNap, woken);
             take_in(woken);
             return nullptr;
         }

@@ -11,7 +11,11 @@
 
 namespace sluice::runtime {
 
-namespace {}  // namespace
+namespace {
+
+constexpr Time kNotAtAll = Time::min();
+
+}  // namespace
 
 // Sleeps until a socket, a timer or another thread has something for this worker. IdleSet tells why no wakeup
 // is lost; TimerQueue, why no timer is overslept.
@@ -21,11 +25,11 @@ void Worker::rest() {
     if (std::exchange(searching_, false)) shared_.idle.end_search();
     stop_if_done();
     Woken woken;
-    const Duration patience = work_anywhere() ? Duration::zero() : time_to_timer(woken);
-    if (patience > Duration::zero()) {
+    const Time until = work_anywhere() ? kNotAtAll : time_to_rest(woken);
+    if (until != kNotAtAll) {
         stats.polls.add();
         const Time before = trace.on() ? steady_now() : Time{};
-        poller_.poll(patience, woken);
+        poller_.wait(until, woken);
         if (before != Time{}) [[unlikely]]
             trace.add({.began = before, .ended = steady_now(), .kind = TraceEvent::Kind::sleep});
         budget_ = batch_;
@@ -37,16 +41,20 @@ void Worker::rest() {
     take_in(woken);  // only now: an idle worker that published work would wake itself
 }
 
-// Until the next timer; none at all when timers were due, which `woken` has then. While dormants lack a
-// stack, which another worker may give back, no longer than kStackPatience.
-Duration Worker::time_to_timer(Woken& woken) {
-    const Duration longest = unstarted_.dormants != nullptr ? kStackPatience : Duration::max();
-    const Time next = timers_.next();
-    if (next == kNever) return longest;
-    const Time now = steady_now();
-    clock_ = now.time_since_epoch().count();
-    if (timers_.due(now)) timers_.fire_due(now, woken);
-    return woken.empty() ? std::min<Duration>(timers_.next() - now, longest) : Duration::zero();
+// Until the next timer; not at all when timers were due, which `woken` has then. While dormants lack a stack,
+// which another worker may give back, no longer than kStackPatience.
+Time Worker::time_to_rest(Woken& woken) {
+    Time until = timers_.next();
+    if (!poller_.wakes_by(until)) {
+        const Time now = steady_now();
+        clock_ = now.time_since_epoch().count();
+        if (timers_.due(now)) timers_.fire_due(now, woken);
+        if (!woken.empty()) return kNotAtAll;
+        until = timers_.next();
+    }
+    if (unstarted_.dormants != nullptr) [[unlikely]]
+        until = std::min(until, steady_now() + kStackPatience);
+    return until;
 }
 
 bool Worker::work_anywhere() const {
@@ -73,18 +81,18 @@ void Worker::hand_over_and_rest() {
     std::atomic_thread_fence(std::memory_order_seq_cst);  // pairs with those of activate(), stop(), post()
     Woken woken;
     const bool wanted = !retired() || shared_.stopping.load(std::memory_order_seq_cst) || has_posted();
-    if (!wanted) watch_own(Duration::max(), woken);
+    if (!wanted) watch_own(kNever, woken);
     resting_.store(false, std::memory_order_relaxed);
     take_in(woken);
 }
 
 // Waits for this worker's sockets and timers, and not for the others' work.
-void Worker::watch_own(Duration longest, Woken& woken) {
+void Worker::watch_own(Time longest, Woken& woken) {
     timers_.falls_asleep();
-    const Duration patience = std::min(longest, time_to_timer(woken));
-    if (patience > Duration::zero()) {
+    const Time until = std::min(longest, time_to_rest(woken));
+    if (until != kNotAtAll) {
         stats.polls.add();
-        poller_.poll(patience, woken);
+        poller_.wait(until, woken);
         budget_ = batch_;
         batch_began_ = Time{};  // it was not spent working
         clock_ = steady_now().time_since_epoch().count();
@@ -95,7 +103,7 @@ void Worker::watch_own(Duration longest, Woken& woken) {
 // Nothing is runnable: time jumps to the next timer, unless something outside the scheduler may come first.
 void Worker::rest_in_virtual_time() {
     if (poller_.open_slots() != 0) {
-        poll(Duration::zero());
+        poll();
         if (has_local_work()) return;
     }
     const bool held = shared_.holds.load(std::memory_order_seq_cst) != 0;
@@ -109,7 +117,10 @@ void Worker::rest_in_virtual_time() {
     stop_if_done();
     if (!work_anywhere()) {
         if (!held && poller_.open_slots() == 0) report_deadlock();
-        poll(Duration::max());
+        Woken woken;
+        stats.polls.add();
+        poller_.wait(kNever, woken);
+        take_in(woken);
     }
     if (!shared_.idle.remove(index_)) shared_.idle.end_search();
 }
