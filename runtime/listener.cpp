@@ -111,7 +111,7 @@ std::expected<TcpListener, error_code> TcpListener::bind(const Endpoint& local, 
         ::getsockname(listener.descriptor_, listener.local_.data(), &size);
         listener.local_.resize(size);
     }
-    listener.slot_ = PollSlot::open(listener.descriptor_);
+    listener.slot_ = PollSlot::open_repeating(listener.descriptor_);
     if (listener.slot_ == nullptr) return std::unexpected(to_error(socket_call::last_error()));
     return listener;
 }
@@ -159,18 +159,18 @@ std::expected<TcpStream, error_code> TcpListener::accept(Endpoint& peer) {
 }
 
 // To accept until nobody is there costs each connection a second call, which makes a socket and destroys it
-// again. To ask the netpoller whether somebody still is costs half of that. So one is taken for each event;
-// and now and then all that are there, for as long as that finds more than one.
+// again. So one is taken for each report of the netpoller's, which repeats it while somebody is there; and
+// now and then all that are, for as long as that finds more than one.
 std::expected<TcpStream, error_code> TcpListener::accept_from(sockaddr* address, unsigned* size) {
     const unsigned capacity = size != nullptr ? *size : 0;
     for (;;) {
-        if (!takes_all_ && !slot_->ready(Half::read) && slot_->ask_again())
-            (void)slot_->wait(Half::read, kNever, WaitReason::net_accept);
+        if (!takes_all_) (void)slot_->wait(Half::read, kNever, WaitReason::net_accept);
         if (size != nullptr) *size = capacity;
         slot_->clear(Half::read);
         const int descriptor = socket_call::accept(descriptor_, address, size);
         int error = -descriptor;
         if (descriptor >= 0) {
+            slot_->heeded();
             takes_all_ = takes_all_ || turn_ % kTakeAllEvery == 0;
             if (PollSlot* slot = PollSlot::open(descriptor, turn_++)) return TcpStream(descriptor, slot);
             error = -socket_call::last_error();

@@ -19,6 +19,7 @@ namespace sluice::runtime {
 namespace {
 
 constexpr std::uint32_t kEverything = EPOLLIN | EPOLLOUT | EPOLLRDHUP | EPOLLET;
+constexpr std::uint32_t kRepeating = EPOLLIN;
 
 // What epoll hands back: the slot's address, which has 16 bits to spare, and as many bits of its generation.
 constexpr unsigned kAddressBits = 48;
@@ -74,9 +75,30 @@ PollSlot* PollSlot::open(int descriptor, unsigned worker) {
     return workers[worker % workers.size()]->poller().open(descriptor);
 }
 
-bool PollSlot::ask_again() {
-    epoll_event event{.events = kEverything, .data = {.u64 = tag_of(*this, generation() & 0xffff)}};
-    return ::epoll_ctl(poller().epoll_, EPOLL_CTL_MOD, descriptor(), &event) == 0;
+PollSlot* PollSlot::open_repeating(int descriptor) {
+    Worker* const worker = Worker::here();
+    SLUICE_CHECK(worker != nullptr, "a descriptor is registered by a task");
+    return worker->poller().open(descriptor, true);
+}
+
+// The system call is made under the lock: of two changes the later one holds, and no descriptor is touched
+// that has been closed. What is there when it is made is reported once more in any case.
+[[gnu::cold]] void PollSlot::set_trigger(Trigger from, Trigger to) {
+    std::lock_guard lock(poller().lock_);
+    if (trigger() != from) return;
+    trigger(to);
+    if (to == Trigger::edge) return;  // it is about to be closed
+    epoll_event event{.events = to == Trigger::repeats ? kRepeating : kEverything,
+                      .data = {.u64 = tag_of(*this, generation() & 0xffff)}};
+    ::epoll_ctl(poller().epoll_, EPOLL_CTL_MOD, descriptor(), &event);
+}
+
+void PollSlot::close() {
+    for (const Trigger each : {Trigger::repeats, Trigger::silenced}) {
+        if (trigger() == each) [[unlikely]]
+            set_trigger(each, Trigger::edge);
+    }
+    BasicPollSlot::close();
 }
 
 void PollSlot::detach() {
@@ -105,10 +127,11 @@ Netpoller::~Netpoller() {
     ::close(epoll_);
 }
 
-PollSlot* Netpoller::open(int descriptor) {
+PollSlot* Netpoller::open(int descriptor, bool repeating) {
     PollSlot* const slot = take_slot();
     const std::uint64_t tag = tag_of(*slot, slot->begin(descriptor) & 0xffff);
-    epoll_event event{.events = kEverything, .data = {.u64 = tag}};
+    if (repeating) slot->trigger(PollSlot::Trigger::repeats);
+    epoll_event event{.events = repeating ? kRepeating : kEverything, .data = {.u64 = tag}};
     if (::epoll_ctl(epoll_, EPOLL_CTL_ADD, descriptor, &event) == 0) return slot;
     const int error = errno;
     slot->close();
@@ -166,7 +189,10 @@ bool Netpoller::take(Duration patience, Woken& woken) {
     for (int i = 0; i < n; ++i) {
         const std::uint64_t tag = events[i].data.u64;
         if (tag > kAlarm) {
-            slot_of(tag)->report(events[i].events, static_cast<std::uint32_t>(tag >> kAddressBits), woken);
+            PollSlot& slot = *slot_of(tag);
+            const bool unheeded = slot.unheeded();
+            slot.report(events[i].events, static_cast<std::uint32_t>(tag >> kAddressBits), woken);
+            if (unheeded) slot.set_trigger(PollSlot::Trigger::repeats, PollSlot::Trigger::silenced);
             continue;
         }
         if (tag == kAlarm) alarm_.rang();

@@ -43,9 +43,17 @@ class PollSlot : public BasicPollSlot<OnNetpoller> {
     static PollSlot* open(int descriptor);
     static PollSlot* open(int descriptor, unsigned worker);
 
-    // ask_again() has what is there be reported once more, for who did not fetch all of it. False: the kernel
-    // refuses.
-    bool ask_again();
+    // open_repeating() is open() for who fetches a part of what is there at a time: each poll reports what is
+    // left. A report that finds the one before unheeded is the last; heeded(), after something was fetched,
+    // has them go on. So whoever polls need not find the same again and again, be it that nobody runs who
+    // would fetch it.
+    static PollSlot* open_repeating(int descriptor);
+    void heeded() {
+        if (trigger() == Trigger::silenced) [[unlikely]]
+            set_trigger(Trigger::silenced, Trigger::repeats);
+    }
+
+    void close();
 
     // detach() is close() for a descriptor that lives on, at the price of a system call: it may be registered
     // again.
@@ -53,6 +61,9 @@ class PollSlot : public BasicPollSlot<OnNetpoller> {
 
   private:
     friend class Netpoller;
+
+    bool unheeded() const { return trigger() == Trigger::repeats && ready(Half::read); }
+    void set_trigger(Trigger from, Trigger to);
 
     PollSlot* next_free_ = nullptr;  // guarded by the Netpoller's lock
 };
@@ -69,7 +80,7 @@ class Netpoller {
     Netpoller(const Netpoller&) = delete;
     Netpoller& operator=(const Netpoller&) = delete;
 
-    PollSlot* open(int descriptor);
+    PollSlot* open(int descriptor, bool repeating = false);
 
     // poll() adds what became ready to `woken`, without waiting.
     // wait() does so too, and with nothing ready it waits until `until` (kNever: for ever), or for less.

@@ -1,5 +1,6 @@
 #pragma once
 
+#include <atomic>
 #include <cstddef>
 #include <cstdint>
 
@@ -113,6 +114,11 @@ class alignas(64) BasicPollSlot {
     // awaited() is whether a task waits, or a Dormant dozes.
     bool awaited();
 
+    // When the poller reports: with each change; with each poll; or the latter, and at present not.
+    enum class Trigger : std::uint8_t { edge, repeats, silenced };
+    Trigger trigger() const { return trigger_.load(std::memory_order_relaxed); }
+    void trigger(Trigger trigger) { trigger_.store(trigger, std::memory_order_relaxed); }
+
   private:
     struct Side {
         Atomic<bool> ready{false};
@@ -143,6 +149,7 @@ class alignas(64) BasicPollSlot {
     Atomic<bool> cancelled_{false};  // guarded by lock_, as all below; the atomics are read without
     int descriptor_ = -1;
     Atomic<std::uint32_t> generation_{0};
+    std::atomic<Trigger> trigger_{Trigger::edge};  // the poller's, here for want of room elsewhere
     Side sides_[2];
     Dormant* dormant_ = nullptr;         // instead of a waiter on the read half, whose deadline it uses
     Timer timer_{&BasicPollSlot::fire};  // guarded by the TimerQueue's lock

@@ -118,6 +118,31 @@ TEST_P(ListenerTest, WhereWhoAcceptsIsCancelledTheWorkersSleep) {
     });
 }
 
+TEST_P(ListenerTest, WhoCameWhileNobodyAcceptedIsAcceptedAfterwards) {
+    run([] {
+        auto listener = TcpListener::bind(loopback(0)).value();
+        std::vector<TcpStream> clients;
+        const auto connect = [&](int count) {
+            for (int i = 0; i < count; ++i)
+                clients.push_back(TcpStream::connect(listener.local(), now() + 30s).value());
+        };
+        for (int round = 0; round < 3; ++round) {
+            TaskGroup group;
+            Semaphore accepted(0);
+            group.go([&] {
+                while (listener.accept()) accepted.release();
+            });
+            for (int left = round == 0 ? 0 : 20; left > 0; --left) accepted.acquire();
+            connect(2);
+            for (int i = 0; i < 2; ++i) accepted.acquire();
+            group.cancel();
+            group.wait();
+            connect(20);
+            expect_workers_asleep_for(20ms);
+        }
+    });
+}
+
 // The watcher then looks at their sockets for them.
 TEST(Listener, WhereAllWorkersAreStuckWhoWaitsCostsNothing) {
     Scheduler({.workers = 2}).run([] {
