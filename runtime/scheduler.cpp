@@ -13,9 +13,6 @@ namespace sluice::runtime {
 
 namespace {
 
-// How many workers the scheduler made last has; for worker_index() on other threads.
-std::atomic<unsigned> workers_of_last{0};
-
 Options complete(Options options) {
     if (options.virtual_time) options.workers = 1;
     if (options.workers == 0) options.workers = available_cpus(options.system_root);
@@ -81,7 +78,6 @@ Scheduler::Scheduler(Options options) : state_(std::make_unique<State>(*this, op
     for (unsigned i = 0; i < state_->options.workers; ++i) {
         state_->workers.push_back(std::make_unique<Worker>(*this, i));
     }
-    workers_of_last.store(state_->options.workers, std::memory_order_relaxed);
 }
 
 Scheduler::~Scheduler() {
@@ -138,16 +134,12 @@ Scheduler* Scheduler::current() {
 
 unsigned worker_index() {
     const Worker* const worker = Worker::here();
-    return worker != nullptr ? worker->index() : workers_of_last.load(std::memory_order_relaxed);
+    return worker != nullptr ? worker->index() : kNoWorker;
 }
 
 Time now() {
-    if (const Scheduler* const scheduler = Scheduler::current(); scheduler != nullptr) {
-        Scheduler::State& state = const_cast<Scheduler*>(scheduler)->state();
-        if (state.options.virtual_time)
-            return Time(Duration(state.virtual_now.load(std::memory_order_relaxed)));
-    }
-    return steady_now();
+    const Worker* const worker = Worker::here();
+    return worker != nullptr ? worker->now() : steady_now();
 }
 
 }  // namespace sluice::runtime

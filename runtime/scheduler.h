@@ -86,9 +86,10 @@ class Scheduler {
     std::unique_ptr<State> state_;
 };
 
-// worker_index() is 0..workers()-1 on a worker, and may be another after any park. A thread that is no worker
-// gets the workers() of the scheduler made last: one past the shards that workers use.
+// worker_index() is 0..workers()-1 on a worker, and may be another after any park; kNoWorker, more than any,
+// on other threads.
 [[gnu::noinline]] unsigned worker_index();
+inline constexpr unsigned kNoWorker = ~0U;
 
 // available_cpus() is how many CPUs this process may use at a time: those of its affinity mask, or fewer when
 // a cgroup quota (v1 or v2) allows less; at least 1.

@@ -19,6 +19,10 @@ Worker* Worker::here() {
     return worker_of_thread;
 }
 
+Time Worker::virtual_now() const {
+    return Time(Duration(shared_.virtual_now.load(std::memory_order_relaxed)));
+}
+
 Worker::Worker(Scheduler& scheduler, unsigned index)
     : scheduler_(scheduler),
       shared_(scheduler.state()),
@@ -28,7 +32,7 @@ Worker::Worker(Scheduler& scheduler, unsigned index)
       shuffled_(virtual_ && shared_.options.seed != 0),
       unshared_(alone_ && !shuffled_),
       random_(shared_.options.seed * 0x9e3779b97f4a7c15U + index + 1),
-      timers_(virtual_ ? Time(Duration(shared_.virtual_now.load())) : steady_now()),
+      timers_(now()),
       poller_(scheduler, timers_) {
     timers_.set_poller(poller_);
 }

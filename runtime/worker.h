@@ -53,6 +53,8 @@ class alignas(64) Worker {
 
     void run();  // the thread's body; returns when the scheduler stops
 
+    Time now() const { return virtual_ ? virtual_now() : steady_now(); }
+
     // What is done with a task once its stack has been left.
     enum class After : std::uint8_t { park, park_until, yield, exit };
     // leave() goes from the stack of `self` to the next task, or to the loop, and returns when `self` runs
@@ -123,6 +125,7 @@ class alignas(64) Worker {
     TraceRing trace;
 
   private:
+    Time virtual_now() const;
     Task* find_work();
     Task* end_batch();
     Task* next_local();

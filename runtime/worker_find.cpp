@@ -58,8 +58,7 @@ Task* Worker::next_at_random() {
 // What is due after every batch, however much is runnable here. The next batch is made as long as should take
 // 200 µs, judged by this one.
 Task* Worker::end_batch() {
-    const Time now =
-        virtual_ ? Time(Duration(shared_.virtual_now.load(std::memory_order_relaxed))) : steady_now();
+    const Time now = this->now();
     clock_ = now.time_since_epoch().count();
     if (batch_began_ != Time{} && now - batch_began_ > kBatchTime) {
         const auto fits = batch_ * kBatchTime.count() / (now - batch_began_).count();

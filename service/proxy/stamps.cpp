@@ -4,6 +4,7 @@
 #include <chrono>
 #include <cstdint>
 #include <random>
+#include <string_view>
 
 #include <time.h>
 
@@ -38,8 +39,17 @@ struct Ids {
     return {stream, z ^ z >> 31};
 }
 
+// Of each byte the two digits.
+constexpr auto kHex = [] {
+    constexpr std::string_view kDigits = "0123456789abcdef";
+    std::array<std::array<char, 2>, 256> table{};
+    for (unsigned byte = 0; byte < table.size(); ++byte)
+        table[byte] = {kDigits[byte >> 4], kDigits[byte & 15]};
+    return table;
+}();
+
 void write_hex(std::uint64_t value, char* to) {
-    for (int i = 15; i >= 0; --i, value >>= 4) to[i] = "0123456789abcdef"[value & 15];
+    for (int i = 7; i >= 0; --i, value >>= 8) std::copy_n(kHex[value & 255].data(), 2, to + 2 * i);
 }
 
 }  // namespace

@@ -63,7 +63,7 @@ class PerWorker {
     template <class Update>
     void update(Update&& update) {
         const unsigned index = runtime::worker_index();
-        const bool alone = index < workers_ && runtime::Scheduler::current() != nullptr;
+        const bool alone = index < workers_;
         update(shards_[alone ? index : workers_].shard, Adder(alone));
     }
 
