@@ -26,32 +26,39 @@ boost::asio::execution_context& Executor::query(boost::asio::execution::context_
 
 namespace detail {
 
-// The operation is initiated once the stack has been left: it may complete on another thread at once.
-void wait_for_asio(AsioWait& wait) {
-    const auto commit = [](void* arg, Task* task) {
-        auto& self = *static_cast<AsioWait*>(arg);
-        self.task = task;
-        Scheduler& scheduler = *task->scheduler;
-        scheduler.hold();
-        try {
-            self.initiate(self);
-            return true;
-        } catch (...) {
-            scheduler.release();
-            self.failure = std::current_exception();
-            return false;
-        }
-    };
-    waiting_task();
-    park(WaitReason::asio, &wait, commit, &wait);
-    if (wait.failure != nullptr) std::rethrow_exception(std::move(wait.failure));
+AsioWait::AsioWait() : executor_(*waiting_task()->scheduler) {}
+
+Outcome AsioWait::wait() {
+    lock_.lock();
+    if (has_ended()) return Outcome::woken;
+    Waiter waiter(waiting_task());
+    const Outcome outcome = wait_in(waiter_, lock_, waiter, WaitReason::asio, this);
+    if (outcome == Outcome::woken) return outcome;
+    {
+        std::lock_guard turn(executor_.turn());
+        cancel_.emit(boost::asio::cancellation_type::terminal);
+    }
+    lock_.lock();
+    if (has_ended()) return outcome;
+    Waiter to_the_end(waiting_task(), Waiter::Sole{});
+    wait_in(waiter_, lock_, to_the_end, WaitReason::asio, this);
+    return outcome;
 }
 
-void asio_done(AsioWait& wait) {
-    Task* const task = wait.task;
-    Scheduler& scheduler = *task->scheduler;
-    unpark(task);
-    scheduler.release();
+// With lock_ held; lets go of it if so.
+bool AsioWait::has_ended() {
+    if (ended_) lock_.unlock();
+    return ended_;
+}
+
+// From the unlock on, the waiting task may have returned.
+void AsioWait::ended() {
+    WakeList wakes;
+    lock_.lock();
+    ended_ = true;
+    if (Waiter* const waiter = waiter_.claim_front()) wakes.push(waiter);
+    lock_.unlock();
+    wakes.unpark_all();
 }
 
 }  // namespace detail

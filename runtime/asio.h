@@ -1,6 +1,7 @@
 #pragma once
 
-#include <exception>
+#include <memory>
+#include <mutex>
 #include <optional>
 #include <tuple>
 #include <type_traits>
@@ -8,12 +9,15 @@
 
 #include <boost/asio/async_result.hpp>
 #include <boost/asio/bind_executor.hpp>
+#include <boost/asio/cancellation_signal.hpp>
+#include <boost/asio/error.hpp>
 #include <boost/asio/execution.hpp>
 #include <boost/asio/execution_context.hpp>
 #include <boost/system/error_code.hpp>
 #include <boost/system/system_error.hpp>
 
 #include "runtime/go.h"
+#include "runtime/mutex.h"
 #include "runtime/scheduler.h"
 #include "runtime/tcp.h"
 #include "runtime/wait_list.h"
@@ -65,9 +69,10 @@ inline TcpStream::executor_type TcpStream::get_executor() const noexcept {
 //     error_code error;
 //     timer.async_wait(use_task[error]);   // or stores it
 //
-// When the task is cancelled, or its deadline passes, the task still waits for the operation to end, since
-// that refers to its variables; cancel the operation by its object's own cancel(). Virtual time does not jump
-// meanwhile.
+// When the task is cancelled, or its deadline passes, the operation is cancelled (operation_aborted;
+// timed_out at the deadline), where it can be by itself: Asio's timers, signals, sockets and what is made of
+// them can. The others, as the resolver's lookup, the task waits for, since they refer to its variables.
+// Virtual time does not jump meanwhile.
 struct UseTask {
     error_code* error = nullptr;
     UseTask operator[](error_code& e) const { return {&e}; }
@@ -76,14 +81,65 @@ inline constexpr UseTask use_task{};
 
 namespace detail {
 
-// Parks the calling task in an asio operation that `initiate(arg)` starts; its completion calls asio_done().
-struct AsioWait {
-    Task* task = nullptr;
-    void (*initiate)(AsioWait& self) = nullptr;
-    std::exception_ptr failure;  // of the initiation
+// Runs the parts of one operation in tasks, one at a time: Asio allows it to be cancelled only between two.
+class InTurn {
+  public:
+    explicit InTurn(Scheduler& scheduler) : executor_(scheduler), turn_(std::make_shared<Mutex>()) {}
+
+    template <class F>
+    void execute(F f) const {
+        executor_.execute([turn = turn_, f = std::move(f)]() mutable {
+            std::lock_guard lock(*turn);
+            f();
+        });
+    }
+
+    template <class Property>
+    auto query(const Property& property) const -> decltype(std::declval<Executor>().query(property)) {
+        return executor_.query(property);
+    }
+
+    Mutex& turn() const { return *turn_; }
+
+    friend bool operator==(const InTurn&, const InTurn&) = default;
+
+  private:
+    Executor executor_;
+    std::shared_ptr<Mutex> turn_;
 };
-void wait_for_asio(AsioWait& wait);
-void asio_done(AsioWait& wait);
+
+// AsioWait: a task's wait for one operation. Lives on its stack.
+class AsioWait {
+  public:
+    AsioWait();
+
+    const InTurn& executor() const { return executor_; }
+    boost::asio::cancellation_slot slot() { return cancel_.slot(); }
+
+    // wait() parks until ended(). Cancelled before, or out of time, it cancels the operation and waits on.
+    // Returns why it did so, or `woken`.
+    Outcome wait();
+    // ended() is what the operation's completion calls last. Any thread.
+    void ended();
+
+  private:
+    bool has_ended();
+
+    const InTurn executor_;
+    boost::asio::cancellation_signal cancel_;  // emitted in turn
+    SpinLock lock_;
+    bool ended_ = false;  // guarded by lock_
+    WaitList waiter_;     // guarded by lock_
+};
+
+// Virtual time does not jump while it lives.
+struct Hold {
+    explicit Hold(Scheduler& s) : scheduler(s) { scheduler.hold(); }
+    ~Hold() { scheduler.release(); }
+    Hold(const Hold&) = delete;
+    Hold& operator=(const Hold&) = delete;
+    Scheduler& scheduler;
+};
 
 // What Asio asks of a token, for the signature void(error_code, Results...).
 template <class... Results>
@@ -91,10 +147,14 @@ class AsioResult {
   public:
     template <class Initiation, class... Args>
     static auto initiate(Initiation&& initiation, UseTask token, Args&&... args) {
-        Operation<Initiation, Args...> operation{{}, initiation, {std::forward<Args>(args)...}};
-        operation.initiate = &Operation<Initiation, Args...>::start;
-        wait_for_asio(operation);
-        return finish(token, *operation.results);
+        Wait wait;
+        const Hold hold(*waiting_task()->scheduler);
+        std::forward<Initiation>(initiation)(Handler{&wait}, std::forward<Args>(args)...);
+        const Outcome outcome = wait.wait();
+        error_code& error = std::get<0>(*wait.results);
+        if (outcome == Outcome::timed_out && error == boost::asio::error::operation_aborted)
+            error = boost::asio::error::timed_out;
+        return finish(token, *wait.results);
     }
 
   private:
@@ -104,23 +164,17 @@ class AsioResult {
         std::optional<Tuple> results;
     };
 
-    template <class Initiation, class... Args>
-    struct Operation : Wait {
-        std::remove_reference_t<Initiation>& initiation;
-        std::tuple<Args&&...> args;
+    struct Handler {
+        Wait* wait;
 
-        static void start(AsioWait& base) {
-            auto& self = static_cast<Operation&>(base);
-            auto handler = [wait = static_cast<Wait*>(&self)](error_code error, Results... results) {
-                wait->results.emplace(error, std::move(results)...);
-                asio_done(*wait);
-            };
-            std::apply(
-                [&](auto&&... a) {
-                    static_cast<Initiation&&>(self.initiation)(std::move(handler),
-                                                               std::forward<decltype(a)>(a)...);
-                },
-                std::move(self.args));
+        using executor_type = InTurn;
+        executor_type get_executor() const noexcept { return wait->executor(); }
+        using cancellation_slot_type = boost::asio::cancellation_slot;
+        cancellation_slot_type get_cancellation_slot() const noexcept { return wait->slot(); }
+
+        void operator()(error_code error, Results... results) {
+            wait->results.emplace(error, std::move(results)...);
+            wait->ended();
         }
     };
 
