@@ -3,6 +3,7 @@
 #include <algorithm>
 #include <array>
 #include <atomic>
+#include <chrono>
 #include <cstddef>
 #include <cstdint>
 #include <memory>
@@ -85,11 +86,15 @@ class StackPool {
     // trim() gives the deep ends of stacks back to the system that nobody needs: of tasks parked before
     // `idle`, all below their frames; of stacks that are free since before `idle`, all but the top. What is
     // used again and again would only be faulted in again; of those stacks each has its turn, once in kTurns
-    // calls, for it may have been deep a single time. True: there were deep stacks that had to be left. One
-    // thread at a time. Costs a look at the page table (about 0.2 µs a stack), and for each stack that is
-    // trimmed a system call.
+    // calls, for it may have been deep a single time. And the kWarm stacks that became free last stay as they
+    // are for kWarmFor if they have few pages: a burst after a pause is served in memory that is there. True:
+    // there were deep stacks that had to be left. One thread at a time. Costs a look at the page table (about
+    // 0.2 µs a stack), and for each stack that is trimmed a system call.
     bool trim(Time idle);
     static constexpr std::size_t kTurns = 64;
+    static constexpr std::size_t kWarm = 64;
+    static constexpr std::size_t kWarmPages = 24;
+    static constexpr Duration kWarmFor = std::chrono::minutes(1);
     std::uint64_t trimmed() const { return trimmed_.load(std::memory_order_relaxed); }
 
     std::size_t bytes_of(unsigned stack_class) const { return bytes_[stack_class]; }
@@ -125,9 +130,6 @@ class StackPool {
         ~Slab();
 
         Task* task(std::size_t index) const;
-        std::size_t index_of(const Task& task) const {
-            return static_cast<std::size_t>(static_cast<const char*>(task.stack_bottom) - base) / slot_bytes;
-        }
         std::size_t bag_count() const { return slots / kBag + 1; }
     };
 
@@ -140,10 +142,15 @@ class StackPool {
     };
     static std::size_t take_free(Free& free, std::span<Task*> into);
 
-    // The tasks whose stacks have memory below the top.
-    std::vector<Task*> find_deep(const Slab& slab) const;
-    bool trim_slab(const Slab& slab, Time idle);
-    bool trim_one(Task& task, Time idle, bool in_turn);
+    struct Deep {
+        Task* task;
+        std::size_t pages;  // in memory
+        bool in_turn;
+    };
+
+    // Those of the slab's stacks that have memory below the top.
+    void find_deep(const Slab& slab, std::vector<Deep>& deep) const;
+    bool trim_one(const Deep& deep, Time idle, Time warm);
 
     Slab& new_slab(unsigned stack_class);
     void carve(unsigned stack_class, Slab& slab, std::span<Task*> into);

@@ -1,5 +1,8 @@
 #include <algorithm>
+#include <array>
+#include <functional>
 #include <span>
+#include <utility>
 #include <vector>
 
 #include <fcntl.h>
@@ -38,6 +41,18 @@ std::vector<std::uint64_t> pages_of(const char* base, std::size_t bytes, std::si
     return complete ? pages : std::vector<std::uint64_t>{};
 }
 
+Time free_since(const Task& task) {
+    return Time(Duration(task.since.load(std::memory_order_relaxed)));
+}
+
+// When the `count`th of what became free last did so; Time::min() where there are no more than that.
+Time since_of_newest(std::size_t count, std::vector<Time> since) {
+    if (since.size() <= count) return Time::min();
+    const auto last = since.begin() + static_cast<std::ptrdiff_t>(count) - 1;
+    std::nth_element(since.begin(), last, since.end(), std::greater<>());
+    return *last;
+}
+
 }  // namespace
 
 bool StackPool::trim(Time idle) {
@@ -46,49 +61,52 @@ bool StackPool::trim(Time idle) {
         std::lock_guard lock(slabs_mutex_);
         for (const auto& slab : slabs_) slabs.push_back(slab.get());
     }
-    bool left_over = false;
-    for (const Slab* slab : slabs) left_over |= trim_slab(*slab, idle);
+    std::vector<Deep> deep;
+    for (const Slab* slab : slabs) find_deep(*slab, deep);
     ++trims_;
-    return left_over;
-}
 
-std::vector<Task*> StackPool::find_deep(const Slab& slab) const {
-    std::vector<Task*> deep;
-    const std::size_t carved = slab.carved.load(std::memory_order_acquire);
-    const std::size_t pages_each = slab.slot_bytes / kPage;
-    const std::size_t pages_deep = pages_each - kTopPages;
-    const auto pages = pages_of(slab.base, carved * slab.slot_bytes, kPage);
-    for (std::size_t i = 0; i < pages.size() / pages_each; ++i) {
-        const auto first = pages.begin() + static_cast<std::ptrdiff_t>(i * pages_each);
-        const bool used = std::any_of(first, first + static_cast<std::ptrdiff_t>(pages_deep),
-                                      [](std::uint64_t page) { return (page & kPresent) != 0; });
-        if (used) deep.push_back(slab.task(i));
+    std::vector<Time> free;
+    for (const Deep& each : deep) {
+        if (each.task->state.load(std::memory_order_relaxed) == TaskState::free)
+            free.push_back(free_since(*each.task));
     }
-    return deep;
-}
+    const Time warm = std::max(since_of_newest(kWarm, std::move(free)), idle - kWarmFor);
 
-bool StackPool::trim_slab(const Slab& slab, Time idle) {
-    const std::vector<Task*> deep = find_deep(slab);
     bool left_over = false;
-    const auto trim = [&](Task& task) noexcept {
-        const bool in_turn = (slab.index_of(task) + trims_) % kTurns == kTurns - 1;
-        left_over |= !trim_one(task, idle, in_turn);
-    };
-    for (std::span<Task* const> rest = deep; !rest.empty();) {
-        const std::size_t some = std::min(kHeldAtATime, rest.size());
-        while_held(rest.first(some), trim);
+    std::array<Task*, kHeldAtATime> held;
+    for (std::span<const Deep> rest = deep; !rest.empty();) {
+        const std::size_t some = std::min(held.size(), rest.size());
+        for (std::size_t i = 0; i < some; ++i) held[i] = rest[i].task;
+        const Deep* next = rest.data();
+        while_held(std::span<Task* const>(held).first(some),
+                   [&](Task&) noexcept { left_over |= !trim_one(*next++, idle, warm); });
         rest = rest.subspan(some);
     }
     return left_over;
 }
 
+void StackPool::find_deep(const Slab& slab, std::vector<Deep>& deep) const {
+    const std::size_t carved = slab.carved.load(std::memory_order_acquire);
+    const std::size_t pages_each = slab.slot_bytes / kPage;
+    const std::size_t pages_deep = pages_each - kTopPages;
+    const auto in_memory = [](std::uint64_t page) { return (page & kPresent) != 0; };
+    const auto pages = pages_of(slab.base, carved * slab.slot_bytes, kPage);
+    for (std::size_t i = 0; i < pages.size() / pages_each; ++i) {
+        const auto own = std::span(pages).subspan(i * pages_each, pages_each);
+        const auto count = static_cast<std::size_t>(std::ranges::count_if(own.first(pages_deep), in_memory));
+        if (count > 0) deep.push_back({slab.task(i), count, (i + trims_) % kTurns == kTurns - 1});
+    }
+}
+
 // False: not now, it runs, or has run just lately.
-bool StackPool::trim_one(Task& task, Time idle, bool in_turn) {
+bool StackPool::trim_one(const Deep& deep, Time idle, Time warm) {
+    const Task& task = *deep.task;
     const TaskState state = task.state.load(std::memory_order_acquire);
-    const bool lately = Time(Duration(task.since.load(std::memory_order_relaxed))) > idle;
+    const bool lately = free_since(task) > idle;
     std::size_t kept = kTopBytes;
     if (state == TaskState::free) {
-        if (lately && !in_turn) return false;
+        if (deep.pages <= kWarmPages && free_since(task) >= warm) return false;
+        if (lately && !deep.in_turn) return false;
     } else {
         if (state != TaskState::parked || lately) return false;
         kept = task.parked_bytes.load(std::memory_order_relaxed) + kSwitchBytes;

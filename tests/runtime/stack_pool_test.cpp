@@ -70,17 +70,17 @@ TEST(StackPool, WhereMemoryRunsOutNoAddressesAreLost) {
 
 constexpr Time kNow{std::chrono::hours(1)};
 
-// A free stack of the usual class that was deep, and belonged to a task until kNow.
-Task& deep_stack(StackPool& pool) {
+// A free stack of the usual class that belonged to a task until `since`, and has so many pages below the top.
+void leave_stack(StackPool& pool, std::size_t pages, Time since = kNow) {
     Task& task = *take(pool, 1, 1).at(0);
-    static_cast<volatile char*>(task.stack_bottom)[0] = 1;
-    task.since.store(kNow.time_since_epoch().count());
-    return task;
+    for (std::size_t i = 0; i < pages; ++i) static_cast<volatile char*>(task.stack_bottom)[i * 4096] = 1;
+    task.since.store(since.time_since_epoch().count());
 }
+constexpr std::size_t kDeep = StackPool::kWarmPages + 1;
 
 TEST(StackPool, WhatWasDeepIsGivenBackOnceItIsIdle) {
     StackPool pool(std::size_t{256} << 10);
-    deep_stack(pool);
+    leave_stack(pool, kDeep);
     EXPECT_TRUE(pool.trim(kNow - Duration(1))) << "it is left";
     EXPECT_EQ(pool.trimmed(), 0U);
     EXPECT_FALSE(pool.trim(kNow));
@@ -89,13 +89,28 @@ TEST(StackPool, WhatWasDeepIsGivenBackOnceItIsIdle) {
 
 TEST(StackPool, WhatIsUsedAgainAndAgainIsGivenBackInItsTurn) {
     StackPool pool(std::size_t{256} << 10);
-    for (int i = 0; i < 10; ++i) deep_stack(pool);
+    for (int i = 0; i < 10; ++i) leave_stack(pool, kDeep);
     for (std::size_t i = 0; i < StackPool::kTurns; ++i) {
         const std::uint64_t before = pool.trimmed();
         pool.trim(Time{});
         EXPECT_LE(pool.trimmed() - before, 1U) << "one at a time";
     }
     EXPECT_EQ(pool.trimmed(), 10U);
+}
+
+TEST(StackPool, TheLastToBecomeFreeStayAsTheyAreForAWhile) {
+    StackPool pool(std::size_t{256} << 10);
+    for (std::size_t i = 0; i < StackPool::kWarm + 6; ++i)
+        leave_stack(pool, StackPool::kWarmPages, kNow + std::chrono::milliseconds(i));
+    const Time last = kNow + std::chrono::milliseconds(StackPool::kWarm + 5);
+    EXPECT_TRUE(pool.trim(last)) << "some are left";
+    EXPECT_EQ(pool.trimmed(), 6U);
+    EXPECT_TRUE(pool.trim(kNow + StackPool::kWarmFor));
+    EXPECT_EQ(pool.trimmed(), 6U) << "and stay";
+    EXPECT_FALSE(pool.trim(last + StackPool::kWarmFor + Duration(1)));
+    EXPECT_EQ(pool.trimmed(), StackPool::kWarm + 6);
+    EXPECT_FALSE(pool.trim(last + 2 * StackPool::kWarmFor));
+    EXPECT_EQ(pool.trimmed(), StackPool::kWarm + 6) << "once";
 }
 
 // Threads take and give bags and single ones. Each writes its mark on what it holds, and finds it there
