@@ -65,7 +65,9 @@ TEST(Decide, CostsAreReadFromTheRequest) {
         return house.explain(Head("GET / HTTP/1.1", fields)).applied()[0].cost;
     };
     EXPECT_EQ(cost(""), 2U);
-    EXPECT_EQ(cost("X-Cost: 0\r\n"), 0U);
+    EXPECT_EQ(cost("X-Cost: 0\r\n"), 1U) << "free by saying so";
+    EXPECT_EQ(cost("X-Cost: 00\r\n"), 1U);
+    EXPECT_EQ(cost("X-Cost: 1\r\n"), 1U);
     EXPECT_EQ(cost("X-Cost: 5\r\n"), 5U);
     for (const char* hostile : {"6", "-1", "", "1.5", "0x1", "99999999999999999999", "1 1", "+1"})
         EXPECT_EQ(cost("X-Cost: " + std::string(hostile) + "\r\n"), 5U) << hostile;
