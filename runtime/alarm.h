@@ -23,8 +23,8 @@ class Alarm {
     void set(Time time);
     // rings_by() tells whether it rings at `time` or before. Owner only.
     bool rings_by(Time time) const { return set_.load(std::memory_order_relaxed) <= time; }
-    // rang() notes that it has rung. Any thread; who is not the owner has to wake it afterwards, since it may
-    // have fallen asleep relying on the alarm.
+    // rang() notes that it has rung. Any thread; who is not the owner has to wake it afterwards if it sleeps,
+    // since it may rely on the alarm.
     void rang() { set_.store(kNever, std::memory_order_relaxed); }
 
   private:

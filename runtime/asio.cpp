@@ -36,6 +36,9 @@ Outcome AsioWait::wait() {
     if (outcome == Outcome::woken) return outcome;
     {
         std::lock_guard turn(executor_.turn());
+        lock_.lock();
+        if (has_ended()) return outcome;
+        lock_.unlock();
         cancel_.emit(boost::asio::cancellation_type::terminal);
     }
     lock_.lock();

@@ -186,8 +186,8 @@ std::expected<TcpStream, error_code> TcpListener::accept_from(sockaddr* address,
         if (slot_->cancelled() && !concerns_connection(error)) {
             return std::unexpected(error_code(boost::asio::error::operation_aborted));
         }
+        takes_all_ = true;  // the others were reported already
         if (scarce(error)) {
-            takes_all_ = true;  // they were reported already
             this_task::sleep_for(kScarcityPause);
         } else if (!concerns_connection(error)) {
             return std::unexpected(to_error(-error));

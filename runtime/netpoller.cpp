@@ -87,16 +87,15 @@ PollSlot* PollSlot::open_repeating(int descriptor) {
     std::lock_guard lock(poller().lock_);
     if (trigger() != from) return;
     trigger(to);
-    if (to == Trigger::edge) return;  // it is about to be closed
     epoll_event event{.events = to == Trigger::repeats ? kRepeating : kEverything,
                       .data = {.u64 = tag_of(*this, generation() & 0xffff)}};
     ::epoll_ctl(poller().epoll_, EPOLL_CTL_MOD, descriptor(), &event);
 }
 
 void PollSlot::close() {
-    for (const Trigger each : {Trigger::repeats, Trigger::silenced}) {
-        if (trigger() == each) [[unlikely]]
-            set_trigger(each, Trigger::edge);
+    if (trigger() != Trigger::edge) [[unlikely]] {
+        std::lock_guard lock(poller().lock_);
+        trigger(Trigger::edge);
     }
     BasicPollSlot::close();
 }
@@ -130,9 +129,11 @@ Netpoller::~Netpoller() {
 PollSlot* Netpoller::open(int descriptor, bool repeating) {
     PollSlot* const slot = take_slot();
     const std::uint64_t tag = tag_of(*slot, slot->begin(descriptor) & 0xffff);
-    if (repeating) slot->trigger(PollSlot::Trigger::repeats);
-    epoll_event event{.events = repeating ? kRepeating : kEverything, .data = {.u64 = tag}};
-    if (::epoll_ctl(epoll_, EPOLL_CTL_ADD, descriptor, &event) == 0) return slot;
+    epoll_event event{.events = kEverything, .data = {.u64 = tag}};
+    if (::epoll_ctl(epoll_, EPOLL_CTL_ADD, descriptor, &event) == 0) {
+        if (repeating) slot->set_trigger(PollSlot::Trigger::edge, PollSlot::Trigger::repeats);
+        return slot;
+    }
     const int error = errno;
     slot->close();
     errno = error;

@@ -12,9 +12,9 @@
 #include "runtime/spin_lock.h"
 #include "runtime/timer_queue.h"
 
-// The netpoller tells when descriptors are ready. One edge-triggered epoll for each worker; each descriptor
-// is in exactly one of them, registered once for everything, and has a PollSlot: what was reported, who waits
-// for it, and until when. poll() returns who is to run and calls nobody.
+// The netpoller tells when descriptors are ready. One epoll for each worker; each descriptor is in exactly
+// one of them, registered once for everything, edge-triggered (but for listeners), and has a PollSlot: what
+// was reported, who waits for it, and until when. poll() returns who is to run and calls nobody.
 //
 // How a stream reads, without a system call that could be spared and without losing an edge:
 //
@@ -72,7 +72,7 @@ static_assert(sizeof(PollSlot) <= 128, "an idle connection is made of these");
 extern template class BasicPollSlot<OnNetpoller>;
 
 // Netpoller: one epoll and its slots. Made and destroyed with its worker; poll() may be called by any thread,
-// two at a time too (each event goes to one of them).
+// two at a time too (each edge goes to one of them).
 class Netpoller {
   public:
     Netpoller(Scheduler& scheduler, TimerQueue& timers);
@@ -85,7 +85,7 @@ class Netpoller {
     // poll() adds what became ready to `woken`, without waiting.
     // wait() does so too, and with nothing ready it waits until `until` (kNever: for ever), or for less.
     // Owner only. Both return true when interrupt() was called or the alarm rang. Who is not the owner must
-    // pass it on, by another interrupt(): the owner may be about to sleep.
+    // pass it on, by TimerQueue::wake_sleeper(): the owner may be about to sleep.
     bool poll(Woken& woken) { return take(Duration::zero(), woken); }
     bool wait(Time until, Woken& woken);
     // wakes_by() tells whether wait() ends at `time` or before, whatever it is told: then there is no need to
@@ -121,9 +121,9 @@ class Netpoller {
     // Fixed.
     Scheduler& scheduler_;
     TimerQueue& timers_;
+    Alarm alarm_;
     int epoll_ = -1;
     int interrupt_ = -1;
-    Alarm alarm_;
 
     std::atomic<std::size_t> open_slots_{0};
     SpinLock lock_;

@@ -115,9 +115,9 @@ class TcpStream {
     // stream is roused. Any thread.
     void cancel();
 
-    // end_follows() tells that from the next write on nothing comes but shutdown_send() or close(), without a
-    // wait: the kernel may hold bytes back until then (for 200 ms at most), and the end goes along with them
-    // instead of in a packet of its own.
+    // end_follows() tells that what is written next is the last, and shutdown_send() or close() come right
+    // behind it: the kernel may hold bytes back until then (without them, for some 200 ms), and the end goes
+    // along with them instead of in a packet of its own.
     void end_follows() { end_follows_ = true; }
     // shutdown_send() ends our direction: the peer reads the end of the stream.
     void shutdown_send(error_code& error);

@@ -41,7 +41,8 @@ std::vector<std::uint64_t> pages_of(const char* base, std::size_t bytes, std::si
     return complete ? pages : std::vector<std::uint64_t>{};
 }
 
-Time free_since(const Task& task) {
+// When it parked last, or became free.
+Time since(const Task& task) {
     return Time(Duration(task.since.load(std::memory_order_relaxed)));
 }
 
@@ -68,7 +69,7 @@ bool StackPool::trim(Time idle) {
     std::vector<Time> free;
     for (const Deep& each : deep) {
         if (each.task->state.load(std::memory_order_relaxed) == TaskState::free)
-            free.push_back(free_since(*each.task));
+            free.push_back(since(*each.task));
     }
     const Time warm = std::max(since_of_newest(kWarm, std::move(free)), idle - kWarmFor);
 
@@ -102,10 +103,10 @@ void StackPool::find_deep(const Slab& slab, std::vector<Deep>& deep) const {
 bool StackPool::trim_one(const Deep& deep, Time idle, Time warm) {
     const Task& task = *deep.task;
     const TaskState state = task.state.load(std::memory_order_acquire);
-    const bool lately = free_since(task) > idle;
+    const bool lately = since(task) > idle;
     std::size_t kept = kTopBytes;
     if (state == TaskState::free) {
-        if (deep.pages <= kWarmPages && free_since(task) >= warm) return false;
+        if (deep.pages <= kWarmPages && since(task) >= warm) return false;
         if (lately && !deep.in_turn) return false;
     } else {
         if (state != TaskState::parked || lately) return false;

@@ -108,7 +108,7 @@ void Watcher::stand_in(unsigned index, Time now) {
     Worker& worker = *shared_.workers[index];
     Woken woken;
     if (worker.timers().due(now)) worker.timers().fire_due(now, woken);
-    if (worker.poller().poll(woken)) worker.poller().interrupt();  // it was not for us
+    if (worker.poller().poll(woken)) worker.timers().wake_sleeper();  // it was not for us
     if (!woken.empty()) deliver(scheduler_, woken);
     TaskList tasks;
     if (Task* const task = worker.steal_next()) tasks.push(task);

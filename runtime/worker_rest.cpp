@@ -78,6 +78,7 @@ void Worker::hand_over_and_rest() {
     if (!tasks.empty()) shared_.inject(std::move(tasks));
     if (searching_) end_search();
     resting_.store(true, std::memory_order_seq_cst);
+    timers_.falls_asleep();  // from here on an interrupt that the watcher takes is passed on
     std::atomic_thread_fence(std::memory_order_seq_cst);  // pairs with those of activate(), stop(), post()
     Woken woken;
     const bool wanted = !retired() || shared_.stopping.load(std::memory_order_seq_cst) || has_posted();
@@ -89,6 +90,7 @@ void Worker::hand_over_and_rest() {
 // Waits for this worker's sockets and timers, and not for the others' work.
 void Worker::watch_own(Time longest, Woken& woken) {
     timers_.falls_asleep();
+    std::atomic_thread_fence(std::memory_order_seq_cst);  // TimerQueue's second step
     const Time until = std::min(longest, time_to_rest(woken));
     if (until != kNotAtAll) {
         stats.polls.add();

@@ -141,6 +141,7 @@ void Connection::cancel() {
     if (refused.plain_http) {
         runtime::error_code error;
         stream_.write_deadline(runtime::Time::min());  // into an empty send buffer: it need not wait
+        stream_.end_follows();
         stream_.write_some(boost::asio::buffer(http::kPlainHttp), error);
         linger(kLingerBytesMalformed, kLingerMalformed);
     }

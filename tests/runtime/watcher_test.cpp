@@ -6,6 +6,7 @@
 #include <atomic>
 #include <chrono>
 #include <cstdlib>
+#include <ctime>
 #include <filesystem>
 #include <fstream>
 #include <string>
@@ -345,6 +346,25 @@ TEST(Watcher, StacksOfParkedTasksThatWereDeepFallBack) {
         // Ended deep, the stacks are in the pool.
         EXPECT_TRUE(falls_to(before + kTasks * 20 * 1024, 30s))
             << (resident() - before) / kTasks << " bytes each";
+    });
+}
+
+// What wakes a worker from its sleep, and comes when it is stuck instead, is not the watcher's to chase.
+TEST(Watcher, AnAlarmOfAWorkerThatIsStuckCostsNothing) {
+    Scheduler({.workers = 2}).run([] {
+        WaitGroup slept;
+        for (int i = 0; i < 8; ++i) {
+            slept.add();
+            go([&] {
+                this_task::sleep_for(100ms);  // for this its worker sets the alarm
+                slept.done();
+            });
+        }
+        blocking([] { std::this_thread::sleep_for(20ms); });  // and wakes up by something else
+        const std::clock_t before = std::clock();
+        std::this_thread::sleep_for(700ms);  // 250 of these until the watcher, at rest, looks
+        EXPECT_LE(std::clock() - before, CLOCKS_PER_SEC / 10);
+        slept.wait();
     });
 }
 
