@@ -1,7 +1,7 @@
 #include "service/http/target.h"
 
 #include <algorithm>
-#include <charconv>
+#include <array>
 
 #include "service/http/text.h"
 
@@ -34,10 +34,25 @@ constexpr bool is_ipv6_char(char c) {
     return is_hex(c) || c == ':' || c == '.';
 }
 
+// One look for each character in place of several comparisons.
+constexpr auto kNameChars = [] {
+    std::array<bool, 256> table{};
+    for (unsigned c = 0; c < table.size(); ++c) table[c] = is_name_char(static_cast<char>(c));
+    return table;
+}();
+
+bool is_name(std::string_view text) {
+    return std::ranges::all_of(text, [](char c) { return kNameChars[static_cast<unsigned char>(c)]; });
+}
+
 bool is_port(std::string_view text) {
+    constexpr unsigned kMost = 65535;
     unsigned port = 0;
-    const auto [end, error] = std::from_chars(text.data(), text.data() + text.size(), port);
-    return error == std::errc() && end == text.data() + text.size() && port >= 1 && port <= 65535;
+    for (const char c : text) {
+        if (!is_digit(c)) return false;
+        port = std::min(10 * port + static_cast<unsigned>(c - '0'), kMost + 1);
+    }
+    return port >= 1 && port <= kMost;
 }
 
 // "http://" or "https://" off the front.
@@ -91,7 +106,7 @@ std::string_view host_of(std::string_view authority) {
         if (size < 4 || !std::ranges::all_of(authority.substr(1, size - 2), is_ipv6_char)) return {};
     } else {
         size = std::min(authority.find(':'), authority.size());
-        if (!std::ranges::all_of(authority.substr(0, size), is_name_char)) return {};
+        if (!is_name(authority.substr(0, size))) return {};
     }
     const std::string_view behind = authority.substr(size);
     if (!behind.empty() && (behind.front() != ':' || !is_port(behind.substr(1)))) return {};

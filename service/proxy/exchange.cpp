@@ -28,14 +28,15 @@ Exchange::Exchange(Context& context, Connection& client, Buffers& buffers)
       client_(client),
       buffers_(buffers),
       snapshot_(client.snapshot()),
-      request_(client.stream(), buffers.request) {}
+      request_(client.stream(), buffers.request),
+      asker_(client.peer()) {}
 
 After Exchange::run(runtime::Time first_by, runtime::Time reported) {
     const auto read = request_.read(snapshot_.config, first_by, reported);
     if (!request_.begun()) return After::close;
     now_ = request_.arrived();
     context_.telemetry.counters.request_started();
-    if (!read) return malformed(read.error());
+    if (!read) return refuse(read.error());
     if (context_.overloaded.load(std::memory_order_relaxed)) [[unlikely]]
         return shed();
     try {
@@ -52,13 +53,6 @@ After Exchange::run(runtime::Time first_by, runtime::Time reported) {
     return After::reset;
 }
 
-// Who sent it is not known before its fields are: the peer, then.
-[[gnu::noinline]] After Exchange::malformed(const Failure& failure) {
-    const AddressText peer(client_.peer());
-    outcome_.client = peer.view();
-    return refuse(failure);
-}
-
 // Before anything is decided, so that it spends nothing. The connection goes too: its memory is needed.
 [[gnu::noinline]] After Exchange::shed() {
     context_.telemetry.counters.request_shed();
@@ -71,8 +65,7 @@ After Exchange::serve() {
     const policy::Client client = identifier.identify(client_.peer(), request_.head().fields);
     if (!identifier.own_field().empty()) [[unlikely]]
         request_.pass_on(identifier.own_field(), client.peer_trusted);
-    const AddressText client_text(client.address);
-    outcome_.client = client_text.view();
+    asker_ = client.address;
     if (client.ignored_fields) warn_of_ignored_fields(context_, client_.peer(), now_);
     if (client.peer_trusted || client.ignored_fields || client_.entrance().proxy_protocol)
         watch_for_one_client(context_, client.address, identifier.field(), now_);
@@ -170,6 +163,8 @@ After Exchange::forward(const policy::Request& request, const policy::Client& cl
 [[gnu::noinline]] After Exchange::open_tunnel(Forward& forward, const policy::Route& route,
                                               policy::Slots& slots) {
     complete_outcome();
+    const AddressText asker(asker_);
+    outcome_.client = asker.view();
     client_.change_to(std::make_unique<Tunnel>(context_,
                                                TunnelParts{.client = client_,
                                                            .upstream = snapshot_.upstreams[route.upstream],
@@ -201,6 +196,8 @@ void Exchange::note_forward(const Forward& forward, const upstream::Upstream& up
 
 void Exchange::account() {
     complete_outcome();
+    std::optional<AddressText> asker;
+    if (context_.telemetry.access.wants(outcome_)) outcome_.client = asker.emplace(asker_).view();
     context_.telemetry.account(outcome_);
 }
 

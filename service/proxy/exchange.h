@@ -62,7 +62,6 @@ class Exchange {
         bool keep;
     };
 
-    After malformed(const Failure& failure);
     After fail(const Failure& failure, const policy::Verdict& verdict);
     After limited(const policy::Verdict& verdict);
     std::optional<RefusalForm> form_of(const policy::Verdict& verdict, bool keep) const;
@@ -86,6 +85,7 @@ class Exchange {
     const Snapshot& snapshot_;
 
     Incoming request_;
+    policy::Address asker_;  // the client, once its fields are known: the peer, until then
     telemetry::RequestOutcome outcome_;
     // As read last. What is allowed, and how long others may take, counts from here: a slow head, or a turn
     // that was awaited, must not use up the patience with the upstream.
