@@ -101,7 +101,7 @@ std::uint64_t Limit::cost(const http::RequestHead& head) const {
     if (!field) return cost.fixed;
     const char* end = field->value.data() + field->value.size();
     const auto parsed = std::from_chars(field->value.data(), end, value);
-    // A client must not make itself cheap by nonsense: what is no number costs the most. Nor free by saying so.
+    // A client must not make itself cheap by nonsense, nor free: what is no number costs the most.
     if (parsed.ec != std::errc() || parsed.ptr != end) return cost.max;
     return std::min(std::max(value, std::uint64_t{1}), cost.max);
 }
