@@ -29,28 +29,26 @@ namespace detail {
 AsioWait::AsioWait() : executor_(*waiting_task()->scheduler) {}
 
 Outcome AsioWait::wait() {
-    lock_.lock();
-    if (has_ended()) return Outcome::woken;
-    Waiter waiter(waiting_task());
-    const Outcome outcome = wait_in(waiter_, lock_, waiter, WaitReason::asio, this);
+    const Outcome outcome = park(Waiter(waiting_task()));
     if (outcome == Outcome::woken) return outcome;
     {
         std::lock_guard turn(executor_.turn());
-        lock_.lock();
-        if (has_ended()) return outcome;
-        lock_.unlock();
-        cancel_.emit(boost::asio::cancellation_type::terminal);
+        if (!has_ended()) cancel_.emit(boost::asio::cancellation_type::terminal);
     }
-    lock_.lock();
-    if (has_ended()) return outcome;
-    Waiter to_the_end(waiting_task(), Waiter::Sole{});
-    wait_in(waiter_, lock_, to_the_end, WaitReason::asio, this);
+    park(Waiter(waiting_task(), Waiter::Sole{}));
     return outcome;
 }
 
-// With lock_ held; lets go of it if so.
+// At once when it has ended.
+Outcome AsioWait::park(Waiter waiter) {
+    lock_.lock();
+    if (!ended_) return wait_in(waiter_, lock_, waiter, WaitReason::asio, this);
+    lock_.unlock();
+    return Outcome::woken;
+}
+
 bool AsioWait::has_ended() {
-    if (ended_) lock_.unlock();
+    std::lock_guard lock(lock_);
     return ended_;
 }
 

@@ -123,6 +123,7 @@ class AsioWait {
     void ended();
 
   private:
+    Outcome park(Waiter waiter);
     bool has_ended();
 
     const InTurn executor_;

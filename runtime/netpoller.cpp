@@ -58,27 +58,27 @@ int require(int result, const char* what) {
     return result;
 }
 
+Worker& registering_worker() {
+    Worker* const worker = Worker::here();
+    SLUICE_CHECK(worker != nullptr, "a descriptor is registered by a task");
+    return *worker;
+}
+
 }  // namespace
 
 // --- PollSlot
 
 PollSlot* PollSlot::open(int descriptor) {
-    Worker* const worker = Worker::here();
-    SLUICE_CHECK(worker != nullptr, "a descriptor is registered by a task");
-    return worker->poller().open(descriptor);
+    return registering_worker().poller().open(descriptor);
 }
 
 PollSlot* PollSlot::open(int descriptor, unsigned worker) {
-    Worker* const here = Worker::here();
-    SLUICE_CHECK(here != nullptr, "a descriptor is registered by a task");
-    const auto& workers = here->scheduler().state().workers;
+    const auto& workers = registering_worker().scheduler().state().workers;
     return workers[worker % workers.size()]->poller().open(descriptor);
 }
 
 PollSlot* PollSlot::open_repeating(int descriptor) {
-    Worker* const worker = Worker::here();
-    SLUICE_CHECK(worker != nullptr, "a descriptor is registered by a task");
-    return worker->poller().open(descriptor, true);
+    return registering_worker().poller().open(descriptor, true);
 }
 
 // The system call is made under the lock: of two changes the later one holds, and no descriptor is touched

@@ -91,7 +91,6 @@ class App {
 
     Problems reload();
     Problems apply(config::Config loaded);
-    void keep_what_stays(config::Config& next);
     void reload_and_log(std::string_view why);
 
     // Fixed.
@@ -285,7 +284,8 @@ Problems App::reload() {
     auto loaded = runtime::blocking([this] { return config::load(path_, environment_, commands::judges()); });
     if (!loaded) return to_lines(loaded.error());
     if (context_.draining.load()) return {"the service is draining; nothing is reloaded"};
-    keep_what_stays(*loaded);
+    for (const std::string_view setting : keep_what_stays(snapshots_.current()->config, *loaded))
+        telemetry_.log.warn("a reload does not change this; restart to do so", {{"setting", setting}});
     // Before they are read: what changes from then on is noticed.
     if (watch_) watch_->follow(files_of(path_, *loaded));
     Problems problems = apply(std::move(*loaded));
@@ -317,25 +317,6 @@ Problems App::apply(config::Config loaded) {
     if (admin_) admin_->set_token(config.admin->token);
     telemetry_.log.info("reloaded", {{"config", path_}});
     return {};
-}
-
-// The admin listener's address and the runtime are those of the start, whatever the file says now.
-void App::keep_what_stays(config::Config& next) {
-    const config::Config& now = snapshots_.current()->config;
-    const auto warn = [this](std::string_view setting) {
-        telemetry_.log.warn("a reload does not change this; restart to do so", {{"setting", setting}});
-    };
-    if (next.admin.has_value() != now.admin.has_value()) {
-        warn("admin");
-        next.admin = now.admin;
-    } else if (now.admin && next.admin->address != now.admin->address) {
-        warn("admin.address");
-        next.admin->address = now.admin->address;
-    }
-    if (next.runtime != now.runtime) {
-        warn("runtime");
-        next.runtime = now.runtime;
-    }
 }
 
 void App::reload_and_log(std::string_view why) {

@@ -28,4 +28,20 @@ std::vector<std::string> files_of(const std::string& path, const config::Config&
     return files;
 }
 
+std::vector<std::string_view> keep_what_stays(const config::Config& now, config::Config& next) {
+    std::vector<std::string_view> kept;
+    if (next.admin.has_value() != now.admin.has_value()) {
+        kept.push_back("admin");
+        next.admin = now.admin;
+    } else if (now.admin && next.admin->address != now.admin->address) {
+        kept.push_back("admin.address");
+        next.admin->address = now.admin->address;
+    }
+    if (next.runtime != now.runtime) {
+        kept.push_back("runtime");
+        next.runtime = now.runtime;
+    }
+    return kept;
+}
+
 }  // namespace sluice

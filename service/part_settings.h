@@ -3,6 +3,7 @@
 // What the configuration means to the parts that know nothing of it.
 
 #include <string>
+#include <string_view>
 #include <vector>
 
 #include "config/model.h"
@@ -19,5 +20,9 @@ limit::Janitor::Settings janitor_settings(const config::Clients& clients);
 /// The file at `path`, which `config` was read from, and those that it names: who renews one expects it to be
 /// read.
 std::vector<std::string> files_of(const std::string& path, const config::Config& config);
+
+/// Has `next` keep what a reload does not change of `now`: the runtime, and the admin listener's address.
+/// Returns the settings that it had otherwise.
+std::vector<std::string_view> keep_what_stays(const config::Config& now, config::Config& next);
 
 }  // namespace sluice

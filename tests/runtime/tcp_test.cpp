@@ -31,7 +31,6 @@ static_assert(sizeof(TcpStream) <= 32);
 
 class TcpTest : public OnWorkers {};
 ON_WORKERS(TcpTest);
-class TcpInVirtualTime : public InVirtualTime {};
 
 std::string read_exactly(TcpStream& stream, std::size_t size, error_code& error) {
     std::string bytes(size, '\0');
@@ -301,122 +300,6 @@ TEST_P(TcpTest, ConnectToAClosedPortIsRefused) {
         EXPECT_EQ(TcpStream::connect(endpoint, now() + 30s).error(), asio::error::connection_refused);
         EXPECT_EQ(TcpStream::connect(unix_endpoint("/nonexistent/socket"), now() + 30s).error(),
                   boost::system::errc::no_such_file_or_directory);
-    });
-}
-
-// ---- deadlines: virtual time jumps to them
-
-TEST_F(TcpInVirtualTime, ReadGivesUpAtItsDeadlineAndTheStreamLivesOn) {
-    run([] {
-        auto [left, right] = tcp_pair();
-        Time start = now();
-        left.read_deadline(start + 30s);
-        std::array<char, 8> bytes;
-        error_code error;
-        EXPECT_EQ(left.read_some(asio::buffer(bytes), error), 0U);
-        EXPECT_EQ(error, asio::error::timed_out);
-        EXPECT_EQ(now() - start, 30s);
-
-        left.read_some(asio::buffer(bytes), error);
-        EXPECT_EQ(error, asio::error::timed_out) << "the deadline still stands";
-        EXPECT_EQ(now() - start, 30s);
-
-        left.read_deadline(Time::max());
-        right.write_some(asio::buffer("hi", 2), error);
-        EXPECT_EQ(left.read_some(asio::buffer(bytes), error), 2U);
-        EXPECT_FALSE(error);
-    });
-}
-
-TEST_F(TcpInVirtualTime, DeadlineMovesLaterAndEarlier) {
-    run([] {
-        auto [left, right] = tcp_pair();
-        Time start = now();
-        std::array<char, 8> bytes;
-        error_code error;
-        left.read_deadline(start + 10s);
-        left.read_deadline(start + 40s);
-        left.read_some(asio::buffer(bytes), error);
-        EXPECT_EQ(error, asio::error::timed_out);
-        EXPECT_EQ(now() - start, 40s);
-        left.read_deadline(start + 500s);
-        left.read_deadline(start + 60s);
-        left.read_some(asio::buffer(bytes), error);
-        EXPECT_EQ(error, asio::error::timed_out);
-        EXPECT_EQ(now() - start, 60s);
-    });
-}
-
-TEST_F(TcpInVirtualTime, BytesRenewADeadlineOnlyWhenTheReaderSaysSo) {
-    run([] {
-        auto [left, right] = tcp_pair();
-        go([out = std::move(right)]() mutable {
-            error_code error;
-            for (int i = 0; i < 10; ++i) {
-                this_task::sleep_for(4s);
-                out.write_some(asio::buffer("x", 1), error);
-            }
-            this_task::sleep_for(60s);
-        });
-        Time start = now();
-        left.read_deadline(start + 30s);
-        std::array<char, 8> bytes;
-        error_code error;
-        int reads = 0;
-        while (left.read_some(asio::buffer(bytes), error) != 0) ++reads;
-        EXPECT_EQ(error, asio::error::timed_out);
-        EXPECT_EQ(reads, 7);
-        EXPECT_EQ(now() - start, 30s);
-    });
-}
-
-TEST_F(TcpInVirtualTime, WriteGivesUpAtItsDeadlineWhenThePeerDoesNotRead) {
-    run([] {
-        auto [left, right] = tcp_pair();
-        Time start = now();
-        left.write_deadline(start + 30s);
-        std::string bytes(1'000'000, 'x');
-        error_code error;
-        while (!error) left.write_some(asio::buffer(bytes), error);
-        EXPECT_EQ(error, asio::error::timed_out);
-        EXPECT_EQ(now() - start, 30s);
-    });
-}
-
-TEST_F(TcpInVirtualTime, ConnectGivesUpAtItsDeadline) {
-    run([] {
-        RawSocket listener(raw_listener(loopback(0), 0));
-        Endpoint endpoint = raw_local(listener.descriptor);
-        std::vector<TcpStream> queued;  // fill the backlog, so that the kernel leaves further ones unanswered
-        Time start = now();
-        for (;;) {
-            auto stream = TcpStream::connect(endpoint, now() + 5s);
-            if (!stream) {
-                EXPECT_EQ(stream.error(), asio::error::timed_out);
-                break;
-            }
-            queued.push_back(std::move(*stream));
-            ASSERT_LT(queued.size(), 100U);
-        }
-        EXPECT_EQ(now() - start, 5s);
-    });
-}
-
-TEST_F(TcpInVirtualTime, ConnectToAUnixSocketWithAFullBacklogGivesUpAtItsDeadline) {
-    run([] {
-        std::string path = temporary_path("full.sock");
-        RawSocket listener(raw_listener(unix_endpoint(path), 0));
-        std::vector<TcpStream> queued;
-        for (;;) {
-            auto stream = TcpStream::connect(unix_endpoint(path), now() + 5s);
-            if (!stream) {
-                EXPECT_EQ(stream.error(), asio::error::timed_out);
-                break;
-            }
-            queued.push_back(std::move(*stream));
-            ASSERT_LT(queued.size(), 100U);
-        }
-        ::unlink(path.c_str());
     });
 }
 
