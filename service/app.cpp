@@ -5,6 +5,7 @@
 #include <csignal>
 #include <cstdio>
 #include <cstdlib>
+#include <initializer_list>
 #include <memory>
 #include <optional>
 #include <stdexcept>
@@ -48,6 +49,7 @@ using Problems = std::vector<std::string>;  // one line each; empty: none
 
 constexpr int kFine = 0;
 constexpr int kFailed = 1;
+constexpr std::initializer_list<int> kSignals = {SIGTERM, SIGINT, SIGHUP, SIGQUIT};
 constexpr runtime::Duration kSweepPools = 1s;
 constexpr runtime::Duration kLookAgain = 10ms;
 constexpr runtime::Duration kLeft = 1s;  // for tasks and calls that nobody can end
@@ -338,6 +340,11 @@ void raise_descriptor_limit() {
     ::setrlimit(RLIMIT_NOFILE, &limit);
 }
 
+// The end has come, and its code is known: to ask for it once more does not make it a death by a signal.
+void hear_no_more() {
+    for (const int signal : kSignals) ::signal(signal, SIG_IGN);
+}
+
 // What is left at the end may be a call that nobody can end: getaddrinfo(), asked for a name while no server
 // of names answers. Its task has given it up; the scheduler's end waits for the thread that it is on.
 void end_soon(int code) {
@@ -361,7 +368,7 @@ int serve(const std::string& config_path) {
     }
     ::signal(SIGPIPE, SIG_IGN);
     raise_descriptor_limit();
-    runtime::SignalSet signals{SIGTERM, SIGINT, SIGHUP, SIGQUIT};
+    runtime::SignalSet signals(kSignals);
     runtime::Scheduler scheduler(
         {.workers = config->runtime.workers, .stack = static_cast<std::size_t>(config->runtime.stack)});
     int code = kFailed;
@@ -378,6 +385,7 @@ int serve(const std::string& config_path) {
             runtime::this_task::sleep_for(kLookAgain);
         }
     });
+    hear_no_more();
     end_soon(code);
     return code;
 }

@@ -169,6 +169,18 @@ def test_a_second_signal_exits_at_once(pair):
     assert time.monotonic() - start < 1 * PATIENCE
 
 
+@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT, signal.SIGHUP, signal.SIGQUIT])
+def test_whoever_asks_again_at_the_very_end_changes_nothing(pair, number):
+    """The drain is over, and the process takes itself apart: it ends with 0, not by the signal."""
+    proxy = pair()
+    assert proxy.client().get().status == 200
+    proxy.sluice.send_signal(signal.SIGTERM)
+    while proxy.sluice.alive():
+        if '"message":"stopped"' in proxy.sluice.output:
+            proxy.sluice.send_signal(number)
+    assert proxy.sluice.wait_exit() == 0
+
+
 def test_idle_connections_do_not_hold_a_drain_up(pair):
     proxy = pair()
     clients = [proxy.client() for _ in range(50)]
