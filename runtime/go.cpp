@@ -114,7 +114,7 @@ Embryo prepare(Scheduler* scheduler, SpawnOptions options, std::size_t size, std
     return {task, task->closure};
 }
 
-void launch(Task* task, void (*body)(void*)) {
+void launch(Task* task, void (*body)(void*), bool may_yield) {
     make_ready_to_run(*task, body);
     Worker* worker = worker_of(*task->scheduler);
     if (worker == nullptr) {
@@ -126,7 +126,7 @@ void launch(Task* task, void (*body)(void*)) {
     }
     // Counted before anything may park: the task exists, though nobody can run it yet.
     worker->stats.spawned.add();
-    if (worker->current() != nullptr && worker->crowded()) {
+    if (may_yield && worker->current() != nullptr && worker->crowded()) {
         this_task::yield();
         worker = Worker::here();
     }
@@ -154,11 +154,11 @@ bool start_dormant(Scheduler& scheduler, Dormant& dormant) {
 
 void deliver(Scheduler& scheduler, Woken& woken) {
     if (Worker* const worker = worker_of(scheduler)) return worker->take_in(woken);
+    if (!woken.tasks.empty()) scheduler.state().inject(std::move(woken.tasks));
     while (Dormant* const dormant = woken.dormants) {
         woken.dormants = dormant->next;
         while (!start_dormant(scheduler, *dormant)) std::this_thread::sleep_for(kStackPatience);
     }
-    if (!woken.tasks.empty()) scheduler.state().inject(std::move(woken.tasks));
 }
 
 }  // namespace sluice::runtime

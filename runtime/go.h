@@ -34,7 +34,8 @@ struct Embryo {
 // `scheduler` null: that of the calling task. Throws std::bad_alloc when no stack is to be had.
 Embryo prepare(Scheduler* scheduler, SpawnOptions options, std::size_t size, std::size_t align,
                const std::source_location& where);
-void launch(Task* task, void (*body)(void*));
+// `may_yield`: to let those before it end, in a caller that spawns one after another.
+void launch(Task* task, void (*body)(void*), bool may_yield);
 void abandon(Task* task) noexcept;
 
 // In a catch block: counts and reports what was caught as an exception that left `task`, the calling one.
@@ -70,7 +71,9 @@ void start(Scheduler* scheduler, SpawnOptions options, const std::source_locatio
     ::new (embryo.closure)
         Built{std::forward<F>(f), std::tuple<std::decay_t<Args>...>(std::forward<Args>(args)...)};
     guard.task = nullptr;
-    launch(embryo.task, &Built::run);
+    // Whoever names a scheduler is no go(): an executor, or a wake of a dormant, whose caller may hold a
+    // lock.
+    launch(embryo.task, &Built::run, scheduler == nullptr);
 }
 
 }  // namespace detail

@@ -183,8 +183,8 @@ def test_whoever_asks_again_at_the_very_end_changes_nothing(pair, number):
 
 def test_idle_connections_do_not_hold_a_drain_up(pair):
     proxy = pair()
-    clients = [proxy.client() for _ in range(50)]
-    assert [client.get().status for client in clients] == [200] * 50
+    clients = [proxy.client() for _ in range(400)]
+    assert [client.get().status for client in clients] == [200] * 400
     start = time.monotonic()
     proxy.sluice.stop()
     assert time.monotonic() - start < 2 * PATIENCE

@@ -4,6 +4,7 @@
 #include <atomic>
 #include <chrono>
 #include <memory>
+#include <mutex>
 #include <optional>
 #include <vector>
 
@@ -215,6 +216,42 @@ TEST_P(DozeTest, ConnectionsHoldNoTask) {
             sleeper->awake.acquire();
             EXPECT_EQ(sleeper->why, Wake::readable);
         }
+    });
+}
+
+// As a drain does it: whoever rouses may hold a lock that those who wake want.
+TEST_P(DozeTest, ToRouseManyParksNobody) {
+    struct Idle : Dormant {
+        Idle(TcpStream s, std::mutex& l, WaitGroup& a)
+            : Dormant(&woken), stream(std::move(s)), lock(l), awake(a) {}
+        static void woken(Dormant& dormant, Wake) {
+            auto& self = static_cast<Idle&>(dormant);
+            {
+                const std::scoped_lock hold(self.lock);
+            }
+            self.awake.done();
+        }
+        TcpStream stream;
+        std::mutex& lock;
+        WaitGroup& awake;
+    };
+    run([] {
+        std::mutex lock;
+        WaitGroup awake;
+        std::vector<TcpStream> peers;
+        std::vector<std::unique_ptr<Idle>> all;
+        for (int i = 0; i < 200; ++i) {
+            auto [left, right] = tcp_pair();
+            peers.push_back(std::move(right));
+            all.push_back(std::make_unique<Idle>(std::move(left), lock, awake));
+            awake.add();
+            ASSERT_TRUE(all.back()->stream.doze(*all.back(), kNever));
+        }
+        {
+            const std::scoped_lock hold(lock);
+            for (auto& each : all) each->stream.rouse();
+        }
+        awake.wait();
     });
 }
 
