@@ -75,7 +75,9 @@ class TimerWheel {
             if (level > 0) {
                 bring_nearer(level, index);
             } else if (!fire_place(index, now, sink)) {
-                break;
+                if (start == target) break;  // they are of this tick, and later than `now`
+                now_tick_ = start + 1;       // or were beyond the reach of the wheel until now
+                bring_nearer(0, index);
             }
         }
         now_tick_ = target;

@@ -121,5 +121,33 @@ TEST(TimerWheel, AgreesWithASortedMap) {
     }
 }
 
+// At every 2^36 ticks, 52 days, all groups of a tick change at once.
+TEST(TimerWheel, GoesOnBehindTheEndOfItsReach) {
+    constexpr Duration kEnd{std::int64_t{1} << 52};
+    std::mt19937_64 dice(7);
+    for (int round = 0; round < 40; ++round) {
+        const auto random = [&](Duration most) {
+            return Duration(static_cast<std::int64_t>(dice() % static_cast<std::uint64_t>(most.count())));
+        };
+        Time now = at(kEnd - random(round % 2 == 0 ? Duration(1s) : Duration(100s)));
+        TimerWheel wheel(now);
+        std::vector<std::unique_ptr<Timer>> timers;
+        Duration latest{};
+        for (int step = 0; step < 500 || wheel.armed() > 0; ++step) {
+            if (step < 500) {
+                timers.push_back(std::make_unique<Timer>());
+                wheel.arm(*timers.back(), now + random(Duration(std::int64_t{1} << (10 + dice() % 40))));
+            }
+            ASSERT_NE(wheel.next_event(), kNever);
+            now = std::max(now, wheel.next_event());
+            wheel.advance(now, [&](Timer& timer) {
+                EXPECT_LE(timer.when, now);
+                latest = std::max<Duration>(latest, now - timer.when);
+            });
+        }
+        EXPECT_LE(latest, Duration(65'536)) << "a tick";
+    }
+}
+
 }  // namespace
 }  // namespace sluice::runtime
