@@ -1,7 +1,7 @@
 #include "runtime/blocking.h"
 
 #include <algorithm>
-#include <system_error>
+#include <exception>
 
 #include "runtime/on_tasks.h"
 #include "runtime/scheduler.h"
@@ -38,13 +38,14 @@ bool BlockingPool::submit(BlockingJob& job) {
 }
 
 bool BlockingPool::start_thread() {
-    Threads::iterator self = threads_.emplace(threads_.end());
+    Threads fresh;
     try {
+        const Threads::iterator self = fresh.emplace(fresh.end());
         *self = std::thread([this, self] { serve(self); });
-    } catch (const std::system_error&) {
-        threads_.erase(self);
+    } catch (const std::exception&) {  // no thread, or no memory for one
         return false;
     }
+    threads_.splice(threads_.end(), fresh);
     ++free_;
     return true;
 }

@@ -164,7 +164,8 @@ std::expected<TcpStream, error_code> TcpListener::accept(Endpoint& peer) {
 std::expected<TcpStream, error_code> TcpListener::accept_from(sockaddr* address, unsigned* size) {
     const unsigned capacity = size != nullptr ? *size : 0;
     for (;;) {
-        if (!takes_all_) (void)slot_->wait(Half::read, kNever, WaitReason::net_accept);
+        if (!takes_all_ && slot_->wait(Half::read, kNever, WaitReason::net_accept) == Outcome::timed_out)
+            return std::unexpected(error_code(boost::asio::error::timed_out));
         if (size != nullptr) *size = capacity;
         slot_->clear(Half::read);
         const int descriptor = socket_call::accept(descriptor_, address, size);
@@ -178,7 +179,10 @@ std::expected<TcpStream, error_code> TcpListener::accept_from(sockaddr* address,
         }
         if (error == EAGAIN || error == EWOULDBLOCK) {
             takes_all_ = false;
-            if (slot_->wait(Half::read, kNever, WaitReason::net_accept) != Outcome::cancelled) continue;
+            const Outcome outcome = slot_->wait(Half::read, kNever, WaitReason::net_accept);
+            if (outcome == Outcome::woken) continue;
+            if (outcome == Outcome::timed_out)
+                return std::unexpected(error_code(boost::asio::error::timed_out));
             // The queue was empty after close(): now nothing more may join it.
             if (slot_->cancelled()) ::shutdown(descriptor_, SHUT_RD);
             return std::unexpected(error_code(boost::asio::error::operation_aborted));
@@ -188,7 +192,11 @@ std::expected<TcpStream, error_code> TcpListener::accept_from(sockaddr* address,
         }
         takes_all_ = true;  // the others were reported already
         if (scarce(error)) {
-            this_task::sleep_for(kScarcityPause);
+            this_task::sleep_for(kScarcityPause);  // not at all, once the task is to end
+            if (this_task::cancelled())
+                return std::unexpected(error_code(boost::asio::error::operation_aborted));
+            if (this_task::deadline() <= now())
+                return std::unexpected(error_code(boost::asio::error::timed_out));
         } else if (!concerns_connection(error)) {
             return std::unexpected(to_error(-error));
         }

@@ -128,6 +128,10 @@ Netpoller::~Netpoller() {
 
 PollSlot* Netpoller::open(int descriptor, bool repeating) {
     PollSlot* const slot = take_slot();
+    if (slot == nullptr) {
+        errno = ENOMEM;
+        return nullptr;
+    }
     const std::uint64_t tag = tag_of(*slot, slot->begin(descriptor) & 0xffff);
     epoll_event event{.events = kEverything, .data = {.u64 = tag}};
     if (::epoll_ctl(epoll_, EPOLL_CTL_ADD, descriptor, &event) == 0) {
@@ -140,17 +144,22 @@ PollSlot* Netpoller::open(int descriptor, bool repeating) {
     return nullptr;
 }
 
+// Null: there is no memory for more.
 PollSlot* Netpoller::take_slot() {
-    open_slots_.fetch_add(1, std::memory_order_relaxed);
     std::lock_guard lock(lock_);
     if (free_ == nullptr) {
-        slabs_.push_back(std::make_unique<PollSlot[]>(kSlab));
+        try {
+            slabs_.push_back(std::make_unique<PollSlot[]>(kSlab));
+        } catch (const std::bad_alloc&) {
+            return nullptr;
+        }
         for (std::size_t i = kSlab; i-- > 0;) {
             PollSlot& slot = slabs_.back()[i];
             slot.set_poller(*this);
             slot.next_free_ = std::exchange(free_, &slot);
         }
     }
+    open_slots_.fetch_add(1, std::memory_order_relaxed);
     return std::exchange(free_, free_->next_free_);
 }
 

@@ -90,7 +90,7 @@ inline detail::SelectCase at(Time time) {
     return {.deadline = time};
 }
 inline detail::SelectCase after(Duration duration) {
-    return {.deadline = now() + duration};
+    return {.deadline = from_now(duration)};
 }
 inline detail::SelectCase otherwise() {
     return {.otherwise = true};

@@ -38,13 +38,13 @@ void Semaphore::release(std::ptrdiff_t permits) {
     SLUICE_CHECK(permits >= 0, "Semaphore::release() of a negative number");
     WakeList wakes;
     lock_.lock();
-    while (permits > 0 && permits_ >= 0) {
+    permits_ += permits;
+    while (permits_ > 0) {
         Waiter* waiter = waiters_.claim_front();
         if (waiter == nullptr) break;
         wakes.push(waiter);
-        --permits;
+        --permits_;
     }
-    permits_ += permits;
     lock_.unlock();
     wakes.unpark_all();
 }

@@ -51,6 +51,7 @@ error_code outcome_error(Outcome outcome) {
 // A Unix socket whose listener has no room refuses at once and reports no event when there is: ask again, at
 // growing intervals.
 int connect_unix(int descriptor, const Endpoint& peer, Time deadline) {
+    deadline = std::min(deadline, this_task::deadline());
     int result = socket_call::connect(descriptor, peer.data(), peer.size());
     for (Duration pause = 1ms; result == -EAGAIN; pause = std::min<Duration>(2 * pause, 50ms)) {
         const Time time = now();
@@ -75,25 +76,37 @@ std::expected<TcpStream, error_code> TcpStream::adopt(int descriptor) {
 }
 
 std::expected<TcpStream, error_code> TcpStream::connect(const Endpoint& peer, Time deadline) {
+    auto stream = begin_connect(peer, deadline);
+    if (!stream) return stream;
+    if (const error_code error = stream->await_connected(deadline)) return std::unexpected(error);
+    return stream;
+}
+
+std::expected<TcpStream, error_code> TcpStream::begin_connect(const Endpoint& peer, Time deadline) {
     const int family = peer.data()->sa_family;
     const int descriptor = socket_call::create(family);
     if (descriptor < 0) return std::unexpected(to_error(descriptor));
     if (family != AF_UNIX) socket_call::set_option(descriptor, IPPROTO_TCP, TCP_NODELAY, 1);
-    int result = family == AF_UNIX ? connect_unix(descriptor, peer, deadline)
-                                   : socket_call::connect(descriptor, peer.data(), peer.size());
+    const int result = family == AF_UNIX ? connect_unix(descriptor, peer, deadline)
+                                         : socket_call::connect(descriptor, peer.data(), peer.size());
     if (result < 0 && result != -EINPROGRESS) {
         ::close(descriptor);
         return std::unexpected(to_error(result));
     }
     // Registered only now: a socket that does not connect yet is reported as hung up.
     auto stream = adopt(descriptor);
-    if (result == 0 || !stream) return stream;
-    if (Outcome outcome = stream->slot_->wait(Half::write, deadline, WaitReason::net_connect);
-        outcome != Outcome::woken) {
-        return std::unexpected(outcome_error(outcome));
-    }
-    if (result = socket_call::kept_error(descriptor); result < 0) return std::unexpected(to_error(result));
+    if (stream) stream->connecting_ = result != 0;
     return stream;
+}
+
+error_code TcpStream::await_connected(Time deadline) {
+    if (!connecting_) return {};
+    if (const Outcome outcome = slot_->wait(Half::write, deadline, WaitReason::net_connect);
+        outcome != Outcome::woken)
+        return outcome_error(outcome);
+    connecting_ = false;
+    const int result = socket_call::kept_error(descriptor_);
+    return result < 0 ? to_error(result) : error_code();
 }
 
 TcpStream::TcpStream(TcpStream&& other) noexcept {
@@ -108,6 +121,7 @@ TcpStream& TcpStream::operator=(TcpStream&& other) noexcept {
     reading_ = std::exchange(other.reading_, Supply::fresh);
     writing_ = std::exchange(other.writing_, Supply::maybe);
     end_follows_ = std::exchange(other.end_follows_, false);
+    connecting_ = std::exchange(other.connecting_, false);
     read_deadline_ = std::exchange(other.read_deadline_, kNever);
     write_deadline_ = std::exchange(other.write_deadline_, kNever);
     return *this;

@@ -61,6 +61,11 @@ class TcpStream {
 
     // connect() connects to `peer`, parking until it is established, refused or `deadline` passes.
     static std::expected<TcpStream, error_code> connect(const Endpoint& peer, Time deadline);
+    // The same in two steps, for who has to look up in between: begin_connect() waits only for a Unix socket
+    // whose listener has no room; await_connected() parks until the connection is established, refused or
+    // `deadline` passes (timed_out), and may then be called again. The stream is for nothing else before.
+    static std::expected<TcpStream, error_code> begin_connect(const Endpoint& peer, Time deadline);
+    error_code await_connected(Time deadline);
     // adopt() makes a stream of a connected descriptor, non-blocking already, and owns it from then on, also
     // on failure.
     static std::expected<TcpStream, error_code> adopt(int descriptor);
@@ -170,6 +175,7 @@ class TcpStream {
     Supply reading_ = Supply::fresh;
     Supply writing_ = Supply::maybe;
     bool end_follows_ = false;
+    bool connecting_ = false;
     Time read_deadline_ = kNever;
     Time write_deadline_ = kNever;
 };

@@ -3,6 +3,7 @@
 #include <algorithm>
 #include <cstdio>
 #include <ctime>
+#include <new>
 #include <utility>
 
 #include <sys/epoll.h>
@@ -60,12 +61,15 @@ void Watcher::run() {
     while (!stopping_.load(std::memory_order_acquire)) {
         const Time now = steady_now();
         const bool busy = look_at_workers(now);
-        look_at_stacks(now);
-        look_at_cpus(now);
-        if (busy) {
-            switches_when_stuck_ = kNotStuck;
-        } else {
-            look_for_deadlock();
+        try {
+            look_at_stacks(now);
+            look_at_cpus(now);
+            if (busy) {
+                switches_when_stuck_ = kNotStuck;
+            } else {
+                look_for_deadlock();
+            }
+        } catch (const std::bad_alloc&) {  // another time
         }
         // Without descriptors to spare there is no epoll, and this is a plain pause.
         epoll_event event{};

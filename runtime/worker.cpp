@@ -221,7 +221,9 @@ void Worker::take_in(Woken& woken) {
     // A single task that a worker with nothing else to do was woken for is no work for another: waking that
     // would cost a system call, and find nothing.
     const bool busy = current_ != nullptr || incoming_ != nullptr || has_local_work();
-    const bool publish = !alone_ && woken.tasks.size() > (busy ? 0U : 1U);
+    // Beside a dormant it is: whose task is run first.
+    const bool single = !busy && woken.dormants == nullptr;
+    const bool publish = !alone_ && woken.tasks.size() > (single ? 1U : 0U);
     while (Task* const task = woken.tasks.pop()) {
         if constexpr (kForceMigration) {
             wake(task);

@@ -81,8 +81,12 @@ void Worker::hand_over_and_rest() {
     timers_.falls_asleep();  // from here on an interrupt that the watcher takes is passed on
     std::atomic_thread_fence(std::memory_order_seq_cst);  // pairs with those of activate(), stop(), post()
     Woken woken;
+    stop_if_done();  // the last task may have ended here, while the others sleep
     const bool wanted = !retired() || shared_.stopping.load(std::memory_order_seq_cst) || has_posted();
-    if (!wanted) watch_own(kNever, woken);
+    if (wanted)
+        timers_.awake();
+    else
+        watch_own(kNever, woken);
     resting_.store(false, std::memory_order_relaxed);
     take_in(woken);
 }

@@ -5,6 +5,7 @@
 #include <chrono>
 #include <filesystem>
 #include <fstream>
+#include <memory>
 #include <string>
 #include <thread>
 
@@ -130,6 +131,35 @@ TEST_F(Cpus, AreNotFollowedWhenTheNumberOfWorkersWasGiven) {
         this_task::sleep_for(50ms);
         EXPECT_EQ(scheduler.active_workers(), 3U);
     });
+}
+
+// The worker that may go on sleeps then, and the one that may not is the last to know that all is done.
+TEST_F(Cpus, FewerOfThemWhileTheLastTaskRunsDoNotKeepRunFromReturning) {
+#ifdef SLUICE_FORCE_MIGRATION
+    GTEST_SKIP() << "tasks are resumed on any worker";
+#endif
+    write("/proc/self/cgroup", "0::/");
+    write("/sys/fs/cgroup/cpu.max", "max 100000");
+    if (available_cpus(root_) < 2) GTEST_SKIP() << "there is but one CPU";
+    Scheduler scheduler({.system_root = root_});
+    scheduler.run([&] {
+        const auto elsewhere = std::make_shared<std::atomic<bool>>(false);
+        for (unsigned i = 0; i < 2 * scheduler.workers(); ++i) {
+            go([&, elsewhere] {
+                // One gets hold of a worker that will have to rest, and keeps its thread busy until then.
+                while (!elsewhere->load()) {
+                    if (worker_index() > 0 && !elsewhere->exchange(true)) {
+                        write("/sys/fs/cgroup/cpu.max", "100000 100000");
+                        while (scheduler.active_workers() > 1 || counters(scheduler).live > 1)
+                            std::this_thread::sleep_for(1ms);
+                        return;
+                    }
+                    this_task::yield();
+                }
+            });
+        }
+    });
+    EXPECT_EQ(counters(scheduler).live, 0U);
 }
 
 }  // namespace

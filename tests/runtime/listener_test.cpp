@@ -327,5 +327,15 @@ TEST_P(ResolveTest, SaysWhyItGaveUp) {
     });
 }
 
+TEST_F(ListenerInVirtualTime, AcceptEndsAtTheTasksDeadline) {
+    run([] {
+        auto listener = TcpListener::bind(loopback(0)).value();
+        const Time began = now();
+        const this_task::DeadlineScope within(began + 500ms);
+        for (int i = 0; i < 2; ++i) EXPECT_EQ(listener.accept().error(), asio::error::timed_out);
+        EXPECT_GE(now() - began, 500ms);
+    });
+}
+
 }  // namespace
 }  // namespace sluice::runtime

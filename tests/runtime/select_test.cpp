@@ -207,5 +207,17 @@ TEST_P(SelectTest, ChannelsMayBeDestroyedAsSoonAsItReturns) {
     });
 }
 
+TEST_F(SelectInVirtualTime, AfterEverIsNever) {
+    run([] {
+        Channel<int> channel;
+        go([&] {
+            this_task::sleep_for(300ms);
+            channel.send(1);
+        });
+        auto received = on_receive(channel);
+        EXPECT_EQ(select(received, after(Duration::max())), 0);
+    });
+}
+
 }  // namespace
 }  // namespace sluice::runtime

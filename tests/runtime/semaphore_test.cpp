@@ -118,5 +118,25 @@ TEST_P(SemaphoreTest, NoPermitIsLostWhenDeadlinesRaceWithReleases) {
     });
 }
 
+TEST_P(SemaphoreTest, ThatBeginsInDebtWakesWhoeverAReleaseSufficesFor) {
+    run([] {
+        Semaphore semaphore(-2);
+        WaitGroup group;
+        group.add();
+        go([&] {
+            semaphore.acquire();
+            group.done();
+        });
+        this_task::yield();
+        semaphore.release(2);
+        EXPECT_FALSE(semaphore.try_acquire());
+        semaphore.release(3);
+        group.wait();
+        EXPECT_TRUE(semaphore.try_acquire());
+        EXPECT_TRUE(semaphore.try_acquire());
+        EXPECT_FALSE(semaphore.try_acquire());
+    });
+}
+
 }  // namespace
 }  // namespace sluice::runtime

@@ -1,7 +1,5 @@
 #include <algorithm>
 #include <array>
-#include <fstream>
-#include <new>
 #include <random>
 #include <span>
 #include <thread>
@@ -10,7 +8,6 @@
 #include <gtest/gtest.h>
 
 #include "runtime/stack.h"
-#include "tests/failing_new.h"
 
 namespace sluice::runtime {
 namespace {
@@ -41,31 +38,6 @@ TEST(StackPool, ABagIsOpenedForWhoTakesOne) {
     while (singly.size() < kBag) singly.push_back(take(pool, 1, 1).at(0));
     EXPECT_EQ(singly, bag);
     EXPECT_EQ(std::ranges::count(bag, take(pool, 1, 1).at(0)), 0) << "all are taken: a new one";
-}
-
-std::size_t mapped_bytes() {
-    std::size_t pages = 0;
-    std::ifstream("/proc/self/statm") >> pages;
-    return pages * 4096;
-}
-
-TEST(StackPool, WhereMemoryRunsOutNoAddressesAreLost) {
-    if (kTsan) GTEST_SKIP() << "memory does not run out here";
-    bool failed = true;
-    for (int n = 1; failed; ++n) {
-        StackPool pool(kUsual);
-        const std::size_t before = mapped_bytes();
-        Task* task = nullptr;
-        failed = false;
-        test::allocations_left = n;
-        try {
-            pool.take(1, std::span(&task, 1));
-        } catch (const std::bad_alloc&) {
-            failed = true;
-        }
-        test::allocations_left = 0;
-        EXPECT_EQ(mapped_bytes() - before > std::size_t{32} << 20, !failed) << "at allocation " << n;
-    }
 }
 
 constexpr Time kNow{std::chrono::hours(1)};

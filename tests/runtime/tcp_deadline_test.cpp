@@ -136,5 +136,20 @@ TEST_F(TcpInVirtualTime, ConnectToAUnixSocketWithAFullBacklogGivesUpAtItsDeadlin
     });
 }
 
+// A Unix socket reports nothing when its listener has room again: it is asked.
+TEST_F(TcpInVirtualTime, ConnectToAFullUnixSocketEndsAtTheTasksDeadline) {
+    run([] {
+        const std::string path = temporary_path("full");
+        const RawSocket listener(raw_listener(unix_endpoint(path), 0));
+        const auto first = TcpStream::connect(unix_endpoint(path), kNever);
+        ASSERT_TRUE(first);
+        const Time began = now();
+        const this_task::DeadlineScope within(began + 500ms);
+        EXPECT_EQ(TcpStream::connect(unix_endpoint(path), kNever).error(), asio::error::timed_out);
+        EXPECT_GE(now() - began, 500ms);
+        ::unlink(path.c_str());
+    });
+}
+
 }  // namespace
 }  // namespace sluice::runtime

@@ -1,0 +1,77 @@
+// Where an allocation fails, nothing is lost, and nobody else is hit.
+
+#include <cstddef>
+#include <fstream>
+#include <new>
+#include <span>
+#include <system_error>
+
+#include <gtest/gtest.h>
+
+#include "runtime/blocking.h"
+#include "runtime/sanitizer.h"
+#include "runtime/scheduler.h"
+#include "runtime/stack.h"
+#include "runtime/this_task.h"
+#include "runtime/wait_group.h"
+#include "tests/failing_new.h"
+
+namespace sluice::runtime {
+namespace {
+
+std::size_t mapped_bytes() {
+    std::size_t pages = 0;
+    std::ifstream("/proc/self/statm") >> pages;
+    return pages * 4096;
+}
+
+TEST(OutOfMemory, NoAddressesOfStacksAreLost) {
+    if (kTsan) GTEST_SKIP() << "memory does not run out here";
+    bool failed = true;
+    for (int n = 1; failed; ++n) {
+        StackPool pool(std::size_t{16} << 10);
+        const std::size_t before = mapped_bytes();
+        Task* task = nullptr;
+        failed = false;
+        test::allocations_left = n;
+        try {
+            pool.take(1, std::span(&task, 1));
+        } catch (const std::bad_alloc&) {
+            failed = true;
+        }
+        test::allocations_left = 0;
+        EXPECT_EQ(mapped_bytes() - before > std::size_t{32} << 20, !failed) << "at allocation " << n;
+    }
+}
+
+// A call is handed to a thread when its task has left its stack already: who runs next there has no part in
+// it.
+TEST(OutOfMemory, ACallThatFindsNoThreadFailsByItself) {
+    if (kTsan) GTEST_SKIP() << "memory does not run out here";
+    for (int n = 1; n <= 4; ++n) {
+        Scheduler scheduler({.workers = 1});
+        scheduler.run([&] {
+            bool over = false;
+            WaitGroup bystander;
+            bystander.add();
+            go([&] {
+                EXPECT_NO_THROW(while (!over) this_task::yield());
+                bystander.done();
+            });
+            this_task::yield();
+            test::allocations_left = n;
+            try {
+                EXPECT_EQ(blocking([] { return 1; }), 1);
+            } catch (const std::bad_alloc&) {
+            } catch (const std::system_error&) {
+            }
+            test::allocations_left = 0;
+            over = true;
+            bystander.wait();
+            EXPECT_EQ(blocking([] { return 2; }), 2) << "the next finds one";
+        });
+    }
+}
+
+}  // namespace
+}  // namespace sluice::runtime
