@@ -23,7 +23,9 @@ StrikeRule::StrikeRule(std::uint32_t after, Nanos within)
       group_((after + kMarks - 1) / kMarks),
       within_(within),
       unit_(std::max<Nanos>(1, within >> kUnitBits)),
-      span_(static_cast<std::uint32_t>(within / unit_)) {}
+      span_(static_cast<std::uint32_t>(within / unit_)),
+      scale_(static_cast<std::uint16_t>(
+          (static_cast<std::uint64_t>(unit_) * 0x9e3779b97f4a7c15 ^ group_ * 0xc2b2ae3d27d4eb4f) >> 48)) {}
 
 /// The refusals of one key. All zero: free.
 struct alignas(64) Strikes::Record {
@@ -32,6 +34,7 @@ struct alignas(64) Strikes::Record {
     std::uint32_t since;  // refusals from the newest mark on
     std::uint8_t used;    // marks
     std::uint8_t newest;
+    std::uint16_t scale;  // of the rule that made the marks
     std::array<std::uint32_t, StrikeRule::kMarks> marks;
 
     std::uint32_t& mark(std::uint32_t before_newest) {
@@ -95,7 +98,9 @@ bool Strikes::add(std::uint64_t hash, const StrikeRule& rule, Nanos now) {
     }
 
     Record& record = *found;
-    if (record.until <= now) record.used = 0;
+    // Marks of another rule, from before a reload, are in other units: they say nothing.
+    if (record.until <= now || record.scale != rule.scale_) record.used = 0;
+    record.scale = rule.scale_;
     record.until = std::max(record.until, now + rule.within_);
     const auto time = static_cast<std::uint32_t>(now / rule.unit_);
     // Threads read the clock before they take the lock: a little in the future is now.

@@ -35,8 +35,9 @@ class StrikeRule {
     std::uint32_t after_;
     std::uint32_t group_;  // refusals that one mark stands for
     Nanos within_;
-    Nanos unit_;          // of the times of marks …
-    std::uint32_t span_;  // … and how many of them `within` is: below 2^28
+    Nanos unit_;           // of the times of marks …
+    std::uint32_t span_;   // … and how many of them `within` is: below 2^28
+    std::uint16_t scale_;  // tells rules apart whose marks mean something else
 };
 
 /// Any thread may call any function at any time.

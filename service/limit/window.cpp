@@ -88,11 +88,14 @@ SlidingWindow::Counts SlidingWindow::read(const State& state, Nanos now) const {
     const Nanos weighs_until = state.tat / per_ * per_;
     const auto before = static_cast<std::uint64_t>(state.tat - weighs_until);
     const Nanos windows = weighs_until - begin;
-    if (windows == 2 * per_) return {begin, before, state.fraction};
     if (windows == per_) return {begin, state.fraction, 0};
-    if (windows > 2 * per_ && !beyond_skew(windows - 2 * per_))  // another thread's clock was later
-        return {weighs_until - 2 * per_, before, state.fraction};
     if (windows <= 0 && before <= count_) return {.begin = begin};
+    if (before <= kCountMax) {  // or it is no count, but a rest of another length
+        const std::uint64_t weighs = std::min(before, count_);
+        if (windows == 2 * per_) return {begin, weighs, state.fraction};
+        if (windows > 2 * per_ && !beyond_skew(windows - 2 * per_))  // another thread's clock was later
+            return {weighs_until - 2 * per_, weighs, state.fraction};
+    }
     // Of windows of another length, or of a clock that stepped back since: counted just now, then.
     return {begin, 0, std::min<std::uint64_t>(state.fraction, count_), true};
 }

@@ -267,5 +267,19 @@ TEST(Bans, KeepTheirClientFromBeingForgottenAndEvicted) {
     EXPECT_EQ(table.stats().tracked, 0U);
 }
 
+// A reload changes the unit that times of refusals are kept in.
+TEST(Strikes, RefusalsUnderARuleOfAnotherScaleSayNothing) {
+    Strikes strikes(1000);
+    const StrikeRule slow(10, 120 * kSecond), fast(10, 2 * kSecond), coarse(100, 120 * kSecond);
+    for (std::uint64_t key = 1; key <= 64; ++key) {
+        Nanos now = 1'000'000 * kSecond + static_cast<Nanos>(key) * 777'777'777;
+        for (int i = 0; i < 9; ++i) EXPECT_FALSE(strikes.add(key, slow, now));
+        now += 4 * kSecond;
+        const StrikeRule& next = key % 2 == 0 ? fast : coarse;
+        for (int i = 0; i < 9; ++i) EXPECT_FALSE(strikes.add(key, next, now)) << key << ' ' << i;
+        EXPECT_EQ(strikes.add(key, next, now), key % 2 == 0) << key;
+    }
+}
+
 }  // namespace
 }  // namespace sluice::limit

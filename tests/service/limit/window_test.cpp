@@ -255,5 +255,26 @@ TEST(Windows, MoreThanTheyCountIsNeverAdmittedAndChangesNothing) {
     }
 }
 
+// A reload: what the state says in nanoseconds of the old length is no count of the new one.
+TEST(SlidingWindow, WindowsOfAnotherLengthCountNoMoreThanWasCounted) {
+    std::mt19937_64 dice(3);
+    int taken_for_counts = 0;
+    for (int i = 0; i < 200'000; ++i) {
+        const auto length = [&] { return Nanos(1 + static_cast<Nanos>(dice() % 7200)) * kSecond; };
+        const SlidingWindow before(100, std::chrono::nanoseconds(length()));
+        const std::chrono::nanoseconds per(length());
+        const SlidingWindow after(100, per);
+        State state;
+        const Nanos now = kStart + static_cast<Nanos>(dice() % 10'000'000) * kMs;
+        ASSERT_TRUE(before.take(state, 1, now).admitted);
+        const Answer answer = after.take(state, 1, now + kMs);
+        // Some could be counts: then the window before may have been used up, and of that a hundredth is free
+        // soon.
+        EXPECT_LE(answer.retry_after, per.count() / 100 + 1) << "from " << i;
+        if (answer.remaining != 98) ++taken_for_counts;
+    }
+    EXPECT_LT(taken_for_counts, 2'000);
+}
+
 }  // namespace
 }  // namespace sluice::limit
