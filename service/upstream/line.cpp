@@ -7,12 +7,6 @@
 
 namespace sluice::upstream {
 
-namespace {
-
-constexpr runtime::Duration kLookUp = std::chrono::milliseconds(500);
-
-}  // namespace
-
 bool Line::try_take() {
     std::int64_t seen = places_.load(std::memory_order_relaxed);
     while (seen > 0) {

@@ -16,6 +16,7 @@
 
 #include <algorithm>
 #include <atomic>
+#include <chrono>
 #include <cstdint>
 #include <mutex>
 
@@ -24,8 +25,11 @@
 
 namespace sluice::upstream {
 
-/// Asked now and then by who waits: whether it has become pointless, as the client has left. Plain, so that
-/// a request pays nothing for it.
+/// How often who waits asks whether somebody is still waited for.
+inline constexpr runtime::Duration kLookUp = std::chrono::milliseconds(500);
+
+/// Asked then: whether it has become pointless, as the client has left. Plain, so that a request pays nothing
+/// for it.
 struct Pointless {
     bool (*ask)(const void* of) = nullptr;
     const void* of = nullptr;

@@ -1,5 +1,6 @@
 #include "service/upstream/server.h"
 
+#include <algorithm>
 #include <utility>
 
 #include <boost/asio/error.hpp>
@@ -46,8 +47,9 @@ bool Server::same_as(const config::Server& settings, const config::Upstream& ups
            upstream_.idle_timeout == upstream.idle_timeout;
 }
 
-std::expected<Server::Stream, Error> Server::dial(runtime::Time deadline, runtime::Endpoint* peer) {
-    if (addresses.fixed()) return dial_one(addresses.only(), deadline);  // nearly always
+std::expected<Server::Stream, Error> Server::dial(runtime::Time deadline, runtime::Endpoint* peer,
+                                                  Pointless pointless) {
+    if (addresses.fixed()) return dial_one(addresses.only(), deadline, pointless);  // nearly always
     const auto all = addresses.in_turn(deadline);
     if (!all) return std::unexpected(all.error());
     Error last = Error::lookup;
@@ -55,21 +57,30 @@ std::expected<Server::Stream, Error> Server::dial(runtime::Time deadline, runtim
     for (const runtime::Endpoint& address : *all) {
         // One that does not answer leaves the others their share of the time.
         const runtime::Time now = runtime::now();
-        auto stream = dial_one(address, now + (deadline - now) / static_cast<int>(left--));
+        auto stream = dial_one(address, now + (deadline - now) / static_cast<int>(left--), pointless);
         if (stream) {
             if (peer != nullptr) *peer = address;
             return stream;
         }
         last = stream.error();
-        if (last == Error::resources) return stream;
+        if (last == Error::resources || last == Error::client_gone) return stream;
     }
     addresses.doubt();
     return std::unexpected(last);
 }
 
-std::expected<Server::Stream, Error> Server::dial_one(const runtime::Endpoint& peer, runtime::Time deadline) {
-    auto stream = runtime::TcpStream::connect(peer, deadline);
+std::expected<Server::Stream, Error> Server::dial_one(const runtime::Endpoint& peer, runtime::Time deadline,
+                                                      Pointless pointless) {
+    auto stream = runtime::TcpStream::begin_connect(peer, deadline);
     if (!stream) return std::unexpected(error_of(stream.error()));
+    for (;;) {
+        const runtime::Time look_up = std::min<runtime::Time>(deadline, runtime::now() + kLookUp);
+        const runtime::error_code error = stream->await_connected(look_up);
+        if (!error) break;
+        if (error != boost::asio::error::timed_out || look_up == deadline)
+            return std::unexpected(error_of(error));
+        if (pointless()) return std::unexpected(Error::client_gone);
+    }
     if (connector_) return secure(std::move(*stream), deadline);
     return std::move(*stream);
 }
@@ -88,10 +99,11 @@ std::expected<Server::Stream, Error> Server::secure(runtime::TcpStream tcp, runt
     return std::unexpected(failed.late ? Error::timeout : Error::tls);
 }
 
-std::expected<std::unique_ptr<Connection>, Error> Server::connect(runtime::Time deadline) {
+std::expected<std::unique_ptr<Connection>, Error> Server::connect(runtime::Time deadline,
+                                                                  Pointless pointless) {
     const std::uint32_t version = addresses.version();
     runtime::Endpoint peer;
-    auto stream = dial(deadline, &peer);
+    auto stream = dial(deadline, &peer, pointless);
     if (!stream) return std::unexpected(stream.error());
     return std::make_unique<Connection>(std::move(*stream), *this, peer, version);
 }

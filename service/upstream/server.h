@@ -18,6 +18,7 @@
 #include "service/tls/stream.h"
 #include "service/upstream/addresses.h"
 #include "service/upstream/error.h"
+#include "service/upstream/line.h"
 #include "service/upstream/pool.h"
 #include "service/upstream/standing.h"
 
@@ -45,10 +46,12 @@ class Server {
     const std::optional<config::Health>& health() const { return upstream_.health; }
 
     /// A new connection, by `deadline`. Of several addresses each is tried, beginning with another each time.
-    /// `peer`: where to say which one it is. Under TLS the handshake is part of it.
-    std::expected<Stream, Error> dial(runtime::Time deadline, runtime::Endpoint* peer = nullptr);
+    /// `peer`: where to say which one it is. Under TLS the handshake is part of it. client_gone: it was
+    /// `pointless` when it had not been accepted for half a second, or for one more.
+    std::expected<Stream, Error> dial(runtime::Time deadline, runtime::Endpoint* peer = nullptr,
+                                      Pointless pointless = {});
     /// The same, for requests.
-    std::expected<std::unique_ptr<Connection>, Error> connect(runtime::Time deadline);
+    std::expected<std::unique_ptr<Connection>, Error> connect(runtime::Time deadline, Pointless pointless);
     /// An idle connection to where the server is now, or nullptr.
     std::unique_ptr<Connection> take_idle();
     /// Takes a connection back.
@@ -78,7 +81,8 @@ class Server {
     Pool pool;
 
   private:
-    std::expected<Stream, Error> dial_one(const runtime::Endpoint& peer, runtime::Time deadline);
+    std::expected<Stream, Error> dial_one(const runtime::Endpoint& peer, runtime::Time deadline,
+                                          Pointless pointless);
     std::expected<Stream, Error> secure(runtime::TcpStream tcp, runtime::Time deadline);
 
     // Fixed.

@@ -8,6 +8,40 @@
 
 namespace sluice::upstream {
 
+namespace {
+
+/// One more of something that is counted, until it is given up, or passes to somebody else.
+class Counted {
+  public:
+    explicit Counted(std::atomic<std::int64_t>& count) : count_(&count) {
+        count_->fetch_add(1, std::memory_order_relaxed);
+    }
+    ~Counted() {
+        if (count_ != nullptr) count_->fetch_sub(1, std::memory_order_relaxed);
+    }
+    Counted(const Counted&) = delete;
+    void pass_on() { count_ = nullptr; }
+
+  private:
+    std::atomic<std::int64_t>* count_;
+};
+
+/// A place in the line that was taken.
+class Place {
+  public:
+    explicit Place(Line& line) : line_(&line) {}
+    ~Place() {
+        if (line_ != nullptr) line_->give_back();
+    }
+    Place(const Place&) = delete;
+    void pass_on() { line_ = nullptr; }
+
+  private:
+    Line* line_;
+};
+
+}  // namespace
+
 Lease::Lease(Upstream& upstream, std::unique_ptr<Connection> connection)
     : upstream_(&upstream), connection_(std::move(connection)) {
     server().figures.requests.fetch_add(1, std::memory_order_relaxed);
@@ -97,24 +131,28 @@ std::expected<Lease, Error> Upstream::acquire(runtime::Time now, Tried& tried, c
         now = runtime::now();
         was_in_line = true;
     }
+    Place place(*line_);
     Server* const server = pick(now, tried, asking.client);
-    if (server == nullptr) {
-        line_->give_back();
-        return std::unexpected(Error::none_healthy);
-    }
+    if (server == nullptr) return std::unexpected(Error::none_healthy);
     // Counted before it is connected: one that is slow to accept is busy too.
-    server->figures.in_flight.fetch_add(1, std::memory_order_relaxed);
+    Counted in_flight(server->figures.in_flight);
+    const auto lend = [&](std::unique_ptr<Connection> connection) {
+        place.pass_on();
+        in_flight.pass_on();
+        return Lease(*this, std::move(connection));
+    };
     if (!asking.fresh)
-        if (auto idle = server->take_idle()) return Lease(*this, std::move(idle));
+        if (auto idle = server->take_idle()) return lend(std::move(idle));
+    // Those that are being made count, or all who connect at once would make room for one.
+    const Counted making(server->figures.open);
     make_room();
-    auto connection = server->connect(deadline);
-    if (connection) return Lease(*this, std::move(*connection));
-    server->figures.in_flight.fetch_sub(1, std::memory_order_relaxed);
-    line_->give_back();
+    auto connection = server->connect(deadline, asking.gone);
+    if (connection) return lend(std::move(*connection));
+    const Error error = connection.error();
     // What the line left of the time says nothing about the server.
-    if (was_in_line && connection.error() == Error::timeout) return std::unexpected(Error::exhausted);
-    if (connection.error() != Error::resources) failed(*server);
-    return std::unexpected(connection.error());
+    if (was_in_line && error == Error::timeout) return std::unexpected(Error::exhausted);
+    if (error != Error::resources && error != Error::client_gone) failed(*server);
+    return std::unexpected(error);
 }
 
 ServerSet Upstream::available(runtime::Time now) const {
@@ -153,12 +191,13 @@ Server* Upstream::pick(runtime::Time now, Tried& tried, std::uint64_t client) {
     return servers_[at].get();
 }
 
-// Idle connections count towards max_connections, but give way to a request that needs one elsewhere.
+// Idle connections count towards max_connections, but give way to a request that makes one elsewhere, and has
+// counted it.
 void Upstream::make_room() {
     std::int64_t open = 0;
     for (const auto& server : servers_) open += server->figures.open.load(std::memory_order_relaxed);
     for (const auto& server : servers_)
-        while (open >= static_cast<std::int64_t>(settings_.max_connections) && server->pool.take()) --open;
+        while (open > static_cast<std::int64_t>(settings_.max_connections) && server->pool.take()) --open;
 }
 
 void Upstream::failed(Server& server) {

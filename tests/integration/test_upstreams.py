@@ -13,7 +13,7 @@ from support.client import expect_problem, get
 from support.names import Names
 from support.ports import free_port
 from support.sluice import SANITIZER_MEMORY
-from support.upstream import Refusing, ScriptedUpstream, response
+from support.upstream import Blackhole, Refusing, ScriptedUpstream, response
 from support.wait import PATIENCE, wait_until
 from support.wire import Ended
 
@@ -600,6 +600,44 @@ def test_who_leaves_the_line_is_not_waited_for(house, apps):
         a.go_on.set()
         assert [first.read().status, last.read().status] == [200, 200]
     assert [request.target for request in a.requests] == ["/slow", "/last"]
+
+
+def test_connections_that_are_being_made_count(house, apps, closing):
+    """All who connect at once need room, not one of them: idle connections elsewhere give way to each."""
+    a, = apps(1)
+    nowhere = closing(Blackhole())
+    sluice = house([a, {"address": nowhere.address, "backup": True}], max_connections=4, retries=0, connect_timeout="30s",
+                   eject={"after": 1, "for": "10m"})
+    clients = [sluice.client() for _ in range(4)]
+    for client in clients:
+        client.send(get("/slow"))
+    wait_until(lambda: server(sluice, a)["in_flight"] == 4, "all are there")
+    a.go_on.set()
+    assert [client.read().status for client in clients] == [200] * 4
+    a.status = 503
+    assert clients[0].get().status == 503
+    assert ejected(sluice, a) and server(sluice, a)["connections_open"] == 4
+    for client in clients:
+        client.send(get())
+    wait_until(lambda: server(sluice, nowhere)["connections_open"] == 4, "all try to connect")
+    wait_until(lambda: server(sluice, a)["connections_open"] == 0, "none more than four")
+    for client in clients:
+        client.reset()
+
+
+def test_who_leaves_is_not_connected_for(house, closing):
+    nowhere = [closing(Blackhole()) for _ in range(3)]
+    sluice = house([each.address for each in nowhere], connect_timeout="60s", eject={"after": 1, "for": "10m"})
+    client = sluice.client()
+    client.send(get())
+    wait_until(lambda: sluice.stats()["requests"]["in_flight"] == 1, "it waits")
+    client.reset()
+    start = time.monotonic()
+    wait_until(lambda: sluice.stats()["requests"]["in_flight"] == 0, "it is given up")
+    assert time.monotonic() - start < 1.0 * PATIENCE
+    stats = sluice.stats()
+    assert stats["requests"]["client_aborted"] == 1 and "504" not in stats["requests"]["by_status"]
+    assert [server(sluice, each)["failures"] for each in nowhere] == [0, 0, 0], "it is not their doing"
 
 
 # Idle connections
