@@ -54,6 +54,12 @@ constexpr runtime::Duration kSweepPools = 1s;
 constexpr runtime::Duration kLookAgain = 10ms;
 constexpr runtime::Duration kLeft = 1s;  // for tasks and calls that nobody can end
 
+std::string listed(const std::vector<config::Listen>& listen) {
+    std::string text;
+    for (const config::Listen& each : listen) text += (text.empty() ? "" : ", ") + each.address.text;
+    return text;
+}
+
 // In one write, so that what others have to say comes before or after.
 void print_line(const std::string& line) {
     std::fputs((line + '\n').c_str(), stderr);
@@ -93,7 +99,7 @@ class App {
 
     Problems reload();
     Problems apply(config::Config loaded);
-    void reload_and_log(std::string_view why);
+    Problems reload_and_log(std::string_view why);
 
     // Fixed.
     runtime::Scheduler& scheduler_;
@@ -147,7 +153,7 @@ App::App(runtime::Scheduler& scheduler, runtime::SignalSet& signals, std::string
       guard_(context_.overloaded, telemetry_.log, memory_),
       front_(context_),
       sources_(admin_sources({scheduler_, context_, janitor_, guard_, started_, ready_},
-                             [this] { return reload(); })),
+                             [this] { return reload_and_log("POST /reload"); })),
       check_(sources_.check, telemetry_.log) {}
 
 int App::run() {
@@ -159,8 +165,12 @@ int App::run() {
     front_.commit();
     check_.commit();
     ready_.store(true, std::memory_order_release);
-    telemetry_.log.info(
-        "serving", {{"version", sources_.version}, {"workers", scheduler_.workers()}, {"config", path_}});
+    telemetry_.log.info("serving",
+                        {{"version", sources_.version},
+                         {"workers", scheduler_.workers()},
+                         {"config", path_},
+                         {"listen", listed(snapshots_.current()->config.listen)},
+                         {"admin", admin_ ? snapshots_.current()->config.admin->address.text : "none"}});
     handle_signals();
     draining_.wait();
     stop_background();
@@ -321,14 +331,15 @@ Problems App::apply(config::Config loaded) {
     return {};
 }
 
-void App::reload_and_log(std::string_view why) {
+Problems App::reload_and_log(std::string_view why) {
+    Problems problems = reload();
     if (context_.draining.load()) {
         telemetry_.log.info("not reloaded: the service is draining", {{"because", why}});
-        return;
+        return problems;
     }
-    for (const std::string& problem : reload()) {
+    for (const std::string& problem : problems)
         telemetry_.log.error("not reloaded, nothing has changed", {{"because", why}, {"problem", problem}});
-    }
+    return problems;
 }
 
 // As many connections as the hard limit lets us have: the soft one is kept low for programs that use

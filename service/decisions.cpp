@@ -114,12 +114,12 @@ void account(proxy::Context& context, const Posed& posed, const policy::Verdict&
 }
 
 /// Until the turn of what was asked about has come; still delayed: the service ends.
-void await(proxy::Context& context, policy::Verdict& verdict, bool& held) {
+void await(proxy::Context& context, policy::Verdict& verdict, const policy::Address& client, bool& held) {
     const auto ended = [&]() -> std::optional<policy::Turn> {
         if (!context.draining.load(std::memory_order_relaxed)) return std::nullopt;
         return policy::Turn::draining;
     };
-    policy::await_turn(context.clients, context.waiting, verdict, ended, held);
+    policy::await_turn(context.clients, context.waiting, verdict, client, ended, held);
 }
 
 /// Whether a request that is delayed would be held: its turn comes in time, as far as the limit itself knows.
@@ -158,7 +158,7 @@ std::expected<admin::Decision, std::string> check(proxy::Context& context, const
                                              nanos(began), &context.waiting);
     const policy::Slots slots(context.clients, context.waiting, verdict);
     bool delayed = false;
-    if (verdict.kind == Kind::delayed) await(context, verdict, delayed);
+    if (verdict.kind == Kind::delayed) await(context, verdict, posed.client, delayed);
 
     admin::Decision decision;
     if (verdict.kind == Kind::denied) decision = problem(403, "this address is denied");
@@ -199,7 +199,9 @@ std::expected<admin::Explanation, std::string> explain(const proxy::Context& con
         told.route = route;
         told.upstream = policy.routes()[route].settings->upstream;
     }
-    if (verdict.kind != Kind::denied && !routed) {  // nothing is asked about what goes nowhere
+    const bool shut_out =
+        verdict.kind == Kind::denied || (verdict.kind == Kind::banned && !verdict.banned_by);
+    if (!shut_out && !routed) {  // nothing is asked about what goes nowhere
         told.status = 404;
         return told;
     }

@@ -27,7 +27,7 @@ Response text(std::string body, unsigned status = 200) {
 
 Response ready(const Sources& sources) {
     if (sources.ready && sources.ready()) return text("ready\n");
-    return problem(503, "draining, or no healthy upstream");
+    return problem(503, "draining, short of memory, or no healthy upstream");
 }
 
 // What /stats/clients asks for; a string says what is wrong with it.

@@ -105,6 +105,11 @@ std::expected<Question, std::string> question_of_proxy(const Request& call) {
 }
 
 std::expected<Question, std::string> question_of_operator(const Request& call) {
+    constexpr std::array<std::string_view, 5> kKnown = {"method", "host", "uri", "ip", "header"};
+    if (const auto other = call.other_parameter(kKnown)) {
+        return Failed("there is no parameter \"" + *other +
+                      "\" here; there are method, host, uri, ip and header=NAME:VALUE");
+    }
     Question question{.client = {}, .caller = call.caller};
     if (auto wrong = add_parameters(call, question)) return Failed(std::move(*wrong));
     return question;

@@ -1,5 +1,6 @@
 #include "service/admin/request.h"
 
+#include <algorithm>
 #include <charconv>
 
 #include <nlohmann/json.hpp>
@@ -34,6 +35,18 @@ std::vector<std::string> Request::parameters(std::string_view name) const {
         if (auto value = rest.parameter(name)) values.push_back(std::move(*value));
     }
     return values;
+}
+
+std::optional<std::string> Request::other_parameter(std::span<const std::string_view> known) const {
+    for (std::string_view rest = query; !rest.empty();) {
+        const std::string_view pair = rest.substr(0, rest.find('&'));
+        rest.remove_prefix(std::min(pair.size() + 1, rest.size()));
+        if (pair.empty()) continue;
+        const std::string_view written = pair.substr(0, pair.find('='));
+        std::string name = percent_decoded(written, true).value_or(std::string(written));
+        if (std::ranges::find(known, name) == known.end()) return name;
+    }
+    return std::nullopt;
 }
 
 Response problem(unsigned status, std::string_view detail) {

@@ -3,6 +3,7 @@
 #include <cstdint>
 #include <functional>
 #include <optional>
+#include <span>
 #include <string>
 #include <string_view>
 #include <utility>
@@ -34,6 +35,8 @@ struct Request {
     std::optional<std::string> parameter(std::string_view name) const;
     /// The same of all parameters of that name.
     std::vector<std::string> parameters(std::string_view name) const;
+    /// The name of the first parameter that is none of these; nullopt: there is none.
+    std::optional<std::string> other_parameter(std::span<const std::string_view> known) const;
 };
 
 /// The client of a streamed answer, for as long as its handler runs. Either says false when the client is

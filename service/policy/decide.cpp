@@ -1,5 +1,7 @@
 #include "service/policy/decide.h"
 
+#include <algorithm>
+
 namespace sluice::policy {
 
 namespace {
@@ -23,6 +25,10 @@ void shut_out(const Limit* limit, limit::Nanos until, limit::Nanos now, Verdict&
     verdict.kind = Verdict::Kind::banned;
     verdict.banned_by = limit;
     verdict.banned_for = until - now;
+}
+
+void count_banned(const Verdict& verdict) {
+    if (verdict.banned_by) verdict.banned_by->account.counters->count(Outcome::banned);
 }
 
 /// Of several bans, the one that ends last.
@@ -70,9 +76,12 @@ void gather(const Policy& policy, const limit::Bans& bans, const Request& reques
     return table.bans().strike(refused.key, limit, *refused.limit->ban, now);
 }
 
-/// Asks all limits that apply, and spends when all that may refuse admit. `again`: what the limits in shadow
-/// mode say was counted before.
-void ask(limit::ClientTable& table, std::span<Applied> applied, limit::Nanos now, bool again = false) {
+bool any_delays(std::span<const Applied> applied) {
+    return std::ranges::any_of(applied, [](const Applied& each) { return each.limit->delays; });
+}
+
+/// Asks all limits that apply, and spends when all that may refuse admit.
+void ask(limit::ClientTable& table, std::span<Applied> applied, limit::Nanos now) {
     if (applied.empty()) return;
     if (applied.size() == 1 && !applied.front().limit->delays) {  // most often, and cheaper
         Applied& only = applied.front();
@@ -81,10 +90,11 @@ void ask(limit::ClientTable& table, std::span<Applied> applied, limit::Nanos now
         only.asked = true;
         return;
     }
+    const bool may_be_asked_again = any_delays(applied);
     limit::ShortList<limit::ClientTable::Charge, kLimitsMax> charges;
     for (const Applied& each : applied)
         charges.add({each.key, each.limit->account.id, &each.limit->rule, each.cost, !each.limit->shadow,
-                     each.limit->delays || (again && each.limit->shadow)});
+                     each.limit->delays || (may_be_asked_again && each.limit->shadow)});
     table.take_all(charges, now);
     for (std::size_t i = 0; i < applied.size(); ++i) {
         applied[i].asked = charges[i].asked;
@@ -130,6 +140,10 @@ void conclude(Verdict& verdict) {
 void settle(limit::ClientTable& table, Verdict& verdict, limit::Nanos now) {
     if (verdict.kind == Verdict::Kind::delayed) return;
     count(verdict);
+    if (any_delays(verdict.applied())) [[unlikely]]
+        for (const Applied& each : verdict.applied())  // what ask() was quiet about
+            if (each.limit->shadow && each.asked && !each.answer.admitted)
+                table.count_refusal(each.key, each.limit->account.id, now);
     if (verdict.refused_by && verdict.refused_by->limit->ban)
         verdict.strike = strike(table, *verdict.refused_by, now);
 }
@@ -163,7 +177,7 @@ Verdict decide(const Policy& policy, limit::ClientTable& table, const Request& r
     gather(policy, table.bans(), request, route, now, verdict,
            [&](const Applied& applied) { verdict.applied_.add(applied); });
     if (verdict.kind == Verdict::Kind::banned) {
-        if (verdict.banned_by) verdict.banned_by->account.counters->count(Outcome::banned);
+        count_banned(verdict);
         return verdict;
     }
     if (!room || !stands_behind_others(table, *room, verdict.applied_, now))
@@ -173,10 +187,18 @@ Verdict decide(const Policy& policy, limit::ClientTable& table, const Request& r
     return verdict;
 }
 
-void ask_again(limit::ClientTable& table, Verdict& verdict, limit::Nanos now) {
+void ask_again(limit::ClientTable& table, Verdict& verdict, const Address& client, limit::Nanos now) {
     verdict.kind = Verdict::Kind::admitted;
     verdict.refused_by = nullptr;
-    ask(table, verdict.applied_, now, true);
+    verdict.shadow = nullptr;
+    if (table.bans().any()) [[unlikely]] {
+        if (const limit::Nanos until = table.bans().until(client, now))
+            shut_out(nullptr, until, now, verdict);
+        else
+            heed_bans(table.bans(), now, verdict);
+        if (verdict.kind == Verdict::Kind::banned) return count_banned(verdict);
+    }
+    ask(table, verdict.applied_, now);
     conclude(verdict);
     settle(table, verdict, now);
 }

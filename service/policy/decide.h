@@ -62,7 +62,7 @@ class Verdict {
   private:
     friend Verdict decide(const Policy&, limit::ClientTable&, const Request&, std::size_t, limit::Nanos,
                           const limit::WaitingRoom*);
-    friend void ask_again(limit::ClientTable&, Verdict&, limit::Nanos);
+    friend void ask_again(limit::ClientTable&, Verdict&, const Address&, limit::Nanos);
     friend void refuse(limit::ClientTable&, Verdict&, limit::Nanos, limit::Nanos);
     friend Verdict explain(const Policy&, const limit::ClientTable&, const Request&, std::size_t,
                            limit::Nanos, const limit::WaitingRoom*);
@@ -78,8 +78,9 @@ telemetry::Verdict account_of(Verdict::Kind kind);
 Verdict decide(const Policy& policy, limit::ClientTable& table, const Request& request, std::size_t route,
                limit::Nanos now, const limit::WaitingRoom* room = nullptr);
 
-/// Decides again about a request that is delayed, and passes by who waits.
-void ask_again(limit::ClientTable& table, Verdict& verdict, limit::Nanos now);
+/// Decides again about a request of `client` that is delayed, and passes by who waits. Whoever was banned
+/// meanwhile is.
+void ask_again(limit::ClientTable& table, Verdict& verdict, const Address& client, limit::Nanos now);
 /// Ends a delay: limited, and told to wait for `retry_after`.
 void refuse(limit::ClientTable& table, Verdict& verdict, limit::Nanos retry_after, limit::Nanos now);
 

@@ -1,5 +1,6 @@
 #include "service/policy/ledger.h"
 
+#include <algorithm>
 #include <atomic>
 #include <random>
 #include <stdexcept>
@@ -9,10 +10,24 @@ namespace sluice::policy {
 
 namespace {
 
-/// What must stay the same for a limit's counts to go on.
-std::string identity(const config::Limit& limit) {
+/// Whether keys are made of the address, also where a part of them is missing.
+bool counts_addresses(const config::Limit& limit) {
+    using enum config::KeyKind;
+    return std::ranges::any_of(limit.key, [&](const config::KeyPart& part) {
+        const bool may_be_missing = part.kind == header || part.kind == cookie || part.kind == query;
+        return part.kind == ip || (may_be_missing && limit.missing == config::Missing::ip);
+    });
+}
+
+/// What must stay the same for a limit's counts to go on. Under another prefix, a key would be other
+/// clients'.
+std::string identity(const config::Limit& limit, const config::Client& client) {
     std::string text = limit.name + '\n' + std::to_string(static_cast<int>(limit.algorithm));
     for (const auto& part : limit.key) text += '\n' + std::to_string(static_cast<int>(part.kind)) + part.name;
+    if (counts_addresses(limit)) {
+        text += "\n/" + std::to_string(limit.ipv4_prefix.value_or(client.ipv4_prefix));
+        text += '/' + std::to_string(limit.ipv6_prefix.value_or(client.ipv6_prefix));
+    }
     return text;
 }
 
@@ -25,11 +40,12 @@ limit::DigestSecret Ledger::random_secret() {
 }
 
 // Those that are known first, and held from then on: no new limit takes the number of one that returns.
-std::vector<Ledger::Account> Ledger::accounts(std::span<const config::Limit> limits) {
+std::vector<Ledger::Account> Ledger::accounts(std::span<const config::Limit> limits,
+                                              const config::Client& client) {
     ++loads_;
     std::vector<Account> accounts(limits.size());
     for (std::size_t i = 0; i < limits.size(); ++i) {
-        const auto known = kept_.find(identity(limits[i]));
+        const auto known = kept_.find(identity(limits[i], client));
         if (known == kept_.end()) continue;
         known->second.load = loads_;
         accounts[i] = known->second.account;
@@ -37,7 +53,7 @@ std::vector<Ledger::Account> Ledger::accounts(std::span<const config::Limit> lim
     for (std::size_t i = 0; i < limits.size(); ++i) {
         if (accounts[i].counters) continue;
         accounts[i] =
-            enter(identity(limits[i]), std::make_shared<telemetry::LimitCounters>(workers_)).account;
+            enter(identity(limits[i], client), std::make_shared<telemetry::LimitCounters>(workers_)).account;
     }
     return accounts;
 }

@@ -1,8 +1,8 @@
 #pragma once
 
 // What outlives a reload of what limits have counted: the table of clients, and for each limit an account,
-// its number in the table and its counters. A limit that keeps its name, key and algorithm keeps its account,
-// also over configurations without it.
+// its number in the table and its counters. A limit that keeps its name, key (with the prefix that addresses
+// are counted under) and algorithm keeps its account, also over configurations without it.
 //
 // There are 250 numbers. When all are taken, a new limit gets that of the one longest out of force, and all
 // that was counted under it is forgotten first; never one of an account that somebody holds: a configuration
@@ -35,7 +35,7 @@ class Ledger {
     };
     /// The accounts of a configuration's limits, in their order. Throws std::length_error when all numbers
     /// are held. May walk the table, 40 ms for a million clients.
-    std::vector<Account> accounts(std::span<const config::Limit> limits);
+    std::vector<Account> accounts(std::span<const config::Limit> limits, const config::Client& client = {});
 
     const limit::DigestSecret& secret() const { return secret_; }
 

@@ -113,7 +113,7 @@ Policy::Policy(const config::Config& config, Ledger& ledger)
         routes_.push_back(
             {Matcher(route.match), upstream_index(config, route), &route, name_of_match(route.match)});
     limits_.reserve(config.limits.size());
-    std::vector<Ledger::Account> accounts = ledger.accounts(config.limits);
+    std::vector<Ledger::Account> accounts = ledger.accounts(config.limits, config.client);
     for (std::size_t i = 0; i < config.limits.size(); ++i)
         limits_.emplace_back(config.limits[i], config.client, ledger.secret(), std::move(accounts[i]));
 }

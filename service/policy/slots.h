@@ -44,15 +44,18 @@ class Slots {
     /// `verdict` may still be decided again: what counts is what it holds at the end.
     Slots(limit::ClientTable& table, limit::WaitingRoom& room, const Verdict& verdict)
         : table_(table), room_(room), verdict_(&verdict) {}
-    ~Slots() {
+    ~Slots() { give_back(); }
+    Slots(const Slots&) = delete;
+
+    /// Before the end of the answer is sent: whoever has all of it may have asked again before we know.
+    void give_back() {
         if (verdict_ == nullptr) return;
-        for (const Applied& each : verdict_->applied()) {
+        for (const Applied& each : std::exchange(verdict_, nullptr)->applied()) {
             if (each.slot.cost == 0) continue;
             table_.release(each.key, each.limit->account.id, each.slot);
             room_.freed(each.key, each.limit->account.id);
         }
     }
-    Slots(const Slots&) = delete;
 
     /// Hands what is held over to whoever outlives the exchange.
     KeptSlots keep() {
@@ -65,7 +68,7 @@ class Slots {
   private:
     limit::ClientTable& table_;
     limit::WaitingRoom& room_;
-    const Verdict* verdict_;  // null: handed over
+    const Verdict* verdict_;  // null: given back, or handed over
 };
 
 }  // namespace sluice::policy

@@ -22,9 +22,11 @@ runtime::Time time(Nanos nanos) {
 /// One request in the line of one limit.
 class Waiting {
   public:
-    Waiting(limit::ClientTable& table, limit::WaitingRoom& room, Verdict& verdict, Nanos came)
+    Waiting(limit::ClientTable& table, limit::WaitingRoom& room, Verdict& verdict, const Address& client,
+            Nanos came)
         : table_(table),
           verdict_(verdict),
+          client_(client),
           by_(*verdict.refused_by),
           deadline_(came + by_.limit->settings.max_delay.count()),
           place_(room, by_.key, by_.limit->account.id, by_.cost) {}
@@ -37,7 +39,7 @@ class Waiting {
             if (place_.first()) {
                 // At the turn, not a little later when the timer woke us: or the bucket would lose that.
                 const Nanos asked_at = std::min(now, turn);
-                ask_again(table_, verdict_, asked_at);
+                ask_again(table_, verdict_, client_, asked_at);
                 if (verdict_.kind != Kind::delayed || verdict_.refused_by->limit != by_.limit)
                     return Turn::decided;
                 const Nanos wait = verdict_.refused_by->answer.retry_after;
@@ -67,6 +69,7 @@ class Waiting {
 
     limit::ClientTable& table_;
     Verdict& verdict_;
+    const Address& client_;
     const Applied& by_;
     const Nanos deadline_;
     limit::WaitingRoom::Place place_;
@@ -74,12 +77,12 @@ class Waiting {
 
 }  // namespace
 
-Turn await_turn(limit::ClientTable& table, limit::WaitingRoom& room, Verdict& verdict,
+Turn await_turn(limit::ClientTable& table, limit::WaitingRoom& room, Verdict& verdict, const Address& client,
                 const std::function<std::optional<Turn>()>& ended, bool& held) {
     const Limit& first = *verdict.refused_by->limit;
     const Nanos came = nanos(runtime::now());
     for (Nanos now = came; verdict.kind == Kind::delayed; now = nanos(runtime::now())) {
-        const Turn turn = Waiting(table, room, verdict, came).run(now, ended, held);
+        const Turn turn = Waiting(table, room, verdict, client, came).run(now, ended, held);
         if (turn != Turn::decided) return turn;
     }
     if (held && verdict.kind == Kind::admitted)

@@ -15,7 +15,7 @@
 namespace sluice::policy {
 
 enum class Turn : unsigned char {
-    decided,   // the verdict is: admitted, or limited
+    decided,   // the verdict is: admitted, limited, or banned meanwhile
     gone,      // the client has hung up, or the task was cancelled
     draining,  // nobody is held while the service ends
 };
@@ -25,7 +25,7 @@ inline constexpr runtime::Duration kHeldWatch = std::chrono::milliseconds(500);
 
 /// REQUIRES: verdict.kind is delayed. Parks. `ended` is asked now and then: `gone` or `draining` end the
 /// waiting, and the verdict stays delayed. `held`: whether the request was, for however short.
-Turn await_turn(limit::ClientTable& table, limit::WaitingRoom& room, Verdict& verdict,
+Turn await_turn(limit::ClientTable& table, limit::WaitingRoom& room, Verdict& verdict, const Address& client,
                 const std::function<std::optional<Turn>()>& ended, bool& held);
 
 }  // namespace sluice::policy

@@ -175,15 +175,20 @@ After Exchange::send(std::string_view head, std::string_view body, bool keep) {
     std::array<iovec, 2> pieces{
         {{const_cast<char*>(head.data()), head.size()}, {const_cast<char*>(body.data()), body.size()}}};
     runtime::error_code error;
+    if (slots_ != nullptr && body.empty()) slots_->give_back();
     if (!keep) client_.stream().end_follows();
     write_all(client_.stream(), std::span(pieces).first(body.empty() ? 1 : 2), now_,
               snapshot_.config.timeouts.write, error);
+    if (slots_ != nullptr) slots_->give_back();
     outcome_.client_aborted = static_cast<bool>(error);
     account();
     if (error) return After::close;
     const bool whole = request_.complete() && request_.body().done();
     if (!keep) return whole ? last_answer() : After::linger;
-    return whole || request_.drain(snapshot_.config.timeouts.body) ? After::next : After::linger;
+    if (whole) return After::next;
+    const bool drained = request_.drain(snapshot_.config.timeouts.body);
+    ended_ = runtime::now();  // it idles from here on
+    return drained ? After::next : After::linger;
 }
 
 // It is we who end the connection, though the client has sent more already: closing at once would be a reset.

@@ -72,12 +72,16 @@ After Exchange::serve() {
 
     const policy::Request request{request_.head(), client_.entrance().name, client.address};
     const std::size_t route = policy.route(request);
-    if (route == policy::Policy::kNoRoute && !policy.denied().contain(client.address)) {
+    const limit::Nanos now = now_.time_since_epoch().count();
+    // Whoever is shut out whatever they ask for is told so here, too.
+    if (route == policy::Policy::kNoRoute && !policy.denied().contain(client.address) &&
+        !(context_.clients.bans().any() && context_.clients.bans().until(client.address, now) != 0)) {
         return refuse({Stage::route, Source::client, 404, false, "no route matches this request"});
     }
-    policy::Verdict verdict = policy::decide(policy, context_.clients, request, route,
-                                             now_.time_since_epoch().count(), &context_.waiting);
+    policy::Verdict verdict =
+        policy::decide(policy, context_.clients, request, route, now, &context_.waiting);
     policy::Slots slots(context_.clients, context_.waiting, verdict);
+    slots_ = &slots;
     if (verdict.kind == policy::Verdict::Kind::delayed) [[unlikely]] {
         if (const auto over = hold(verdict)) return *over;
     }
@@ -106,7 +110,7 @@ After Exchange::serve() {
         return std::nullopt;
     };
     const policy::Turn turn =
-        policy::await_turn(context_.clients, context_.waiting, verdict, ended, outcome_.delayed);
+        policy::await_turn(context_.clients, context_.waiting, verdict, asker_, ended, outcome_.delayed);
     now_ = runtime::now();
     switch (turn) {
         case Turn::decided: return std::nullopt;
@@ -142,6 +146,7 @@ After Exchange::forward(const policy::Request& request, const policy::Client& cl
                               .upgrade = may_change_protocol(head),
                               .expect = true},
                      .verdict = verdict,
+                     .slots = slots,
                      .snapshot = snapshot_,
                      .client_hash = upstream.spreads_by_client() ? hash_of(client.address) : 0});
     const Forward::Step done = forward.run(now_);

@@ -91,6 +91,7 @@ class Exchange {
     // that was awaited, must not use up the patience with the upstream.
     runtime::Time now_{};
     runtime::Time ended_{};
+    policy::Slots* slots_ = nullptr;  // what it holds, once it was decided about
 };
 
 }  // namespace sluice::proxy

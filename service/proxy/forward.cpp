@@ -67,6 +67,7 @@ Forward::Step Forward::run(runtime::Time now) {
         if (changed_protocol_) return done;
         lease_ = {};
         if (done || !done.error().retryable || retries == 0) return done;
+        if (client_.hung_up()) return std::unexpected(client_gone(Stage::acquire));
         now = runtime::now();
         // A connection that was not made has cost the servers nothing: each of them may be asked.
         if (done.error().stage == Stage::acquire ? !upstream.another(now, tried) : repeats++ == retries)
@@ -264,7 +265,8 @@ Forward::Step Forward::relay(const http::ResponseHead& head) {
                    {.stream = request_.stream(),
                     .whose = Source::client,
                     .stall = how_.snapshot.config.timeouts.write,
-                    .ends = !keeps_client_},
+                    .ends = !keeps_client_,
+                    .slots = &how_.slots},
                    framing);
     std::string_view text = answer_head(head, framing);
     if (text.empty()) {

@@ -11,6 +11,7 @@
 
 #include "service/http/write_head.h"
 #include "service/policy/decide.h"
+#include "service/policy/slots.h"
 #include "service/proxy/buffers.h"
 #include "service/proxy/context.h"
 #include "service/proxy/failure.h"
@@ -28,6 +29,7 @@ struct Forwarding {
     const config::Route& route;
     http::UpstreamRequest with;  // but `host`, which may depend on the server
     const policy::Verdict& verdict;
+    policy::Slots& slots;
     const Snapshot& snapshot;
     std::uint64_t client_hash = 0;  // if the upstream spreads by client
 };

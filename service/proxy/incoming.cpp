@@ -27,7 +27,7 @@ std::expected<void, Failure> Incoming::read(const config::Config& config, runtim
             const auto complete = parse(config);
             if (!complete) return std::unexpected(complete.error());
             if (*complete) return {};
-            deadline = began_ + config.timeouts.head;
+            if (scan_.begun()) deadline = began_ + config.timeouts.head;  // empty lines are no request
         }
         runtime::error_code error;
         const std::span<char> room = buffer_.room();
@@ -47,7 +47,7 @@ std::expected<void, Failure> Incoming::read(const config::Config& config, runtim
                 refused(Stage::read_head, {408, "the head did not come within timeouts.head"}));
         }
         arrived_ = at_once ? std::exchange(reported, {}) : runtime::now();
-        if (!begun()) began_ = arrived_;
+        if (!scan_.begun()) began_ = arrived_;
         buffer_.filled(n);
     }
 }

@@ -4,6 +4,7 @@
 
 #include <boost/asio/error.hpp>
 
+#include "runtime/this_task.h"
 #include "service/proxy/write_all.h"
 
 namespace sluice::proxy {
@@ -21,7 +22,9 @@ Relay::Result Relay::begin(std::string_view head, std::span<char> data, runtime:
 }
 
 Relay::Result Relay::pump(std::span<char> buffer) {
-    while (!done_) {
+    for (unsigned pieces = 1; !done_; ++pieces) {
+        // Where neither end keeps us waiting, others wait for the worker.
+        if (pieces % kPiecesInARow == 0) runtime::this_task::yield();
         runtime::error_code error;
         const std::size_t n = read(buffer, error);
         if (error == boost::asio::error::eof && body_.may_end() && !from_.was_reset)
@@ -78,6 +81,7 @@ Relay::Result Relay::send(std::string_view head, std::span<char> data, bool last
         pieces[count++] = {data.data(), data.size()};
     }
     runtime::error_code error;
+    if (last && to_.slots != nullptr) to_.slots->give_back();
     if (last && to_.ends) to_.stream.end_follows();
     if (count > 0) write_all(to_.stream, std::span(pieces).first(count), now, to_.stall, error);
     if (error) {

@@ -13,6 +13,7 @@
 #include <boost/asio/error.hpp>
 
 #include "service/http/body.h"
+#include "service/policy/slots.h"
 #include "service/proxy/failure.h"
 #include "service/tls/stream.h"
 
@@ -27,11 +28,16 @@ struct RelayEnd {
     bool was_reset = false;
     /// What is sent there ends with the message.
     bool ends = false;
+    /// Given back before the last of it is sent.
+    policy::Slots* slots = nullptr;
 };
 
 /// How soon a wait for one side notices that the other has gone. A wait that ends before costs nothing more:
 /// the timer of a stream is moved lazily.
 inline constexpr runtime::Duration kWatch = std::chrono::milliseconds(500);
+
+/// After how many pieces that came without a wait the others of the worker have their turn.
+inline constexpr unsigned kPiecesInARow = 16;
 
 /// Reads like from.read_some(), but gives up when `watched` hangs up meanwhile: connection_aborted, kWatch
 /// later at most. timed_out: deadline() has passed, which may change while it waits.

@@ -8,7 +8,9 @@
 #include <sys/uio.h>
 
 #include "runtime/go.h"
+#include "runtime/this_task.h"
 #include "service/proxy/connection.h"
+#include "service/proxy/relay.h"
 #include "service/proxy/write_all.h"
 
 namespace sluice::proxy {
@@ -83,7 +85,9 @@ bool Tunnel::rest(Way& way) {
 
 void Tunnel::relay(Way& way) {
     std::array<char, kPiece> piece;
-    for (;;) {
+    for (unsigned pieces = 1;; ++pieces) {
+        // Where neither end keeps us waiting, others wait for the worker.
+        if (pieces % kPiecesInARow == 0) runtime::this_task::yield();
         runtime::error_code error;
         // What woke us may have been read already; then nothing is there, and this must not wait for more.
         way.source.read_deadline(runtime::now());

@@ -42,5 +42,5 @@ def test_the_configuration_in_the_manifest_of_kubernetes_is_valid(image, tmp_pat
     tmp_path.chmod(0o755)
     file = tmp_path / "sluice.json"
     file.write_text(documents["ConfigMap"]["data"]["sluice.json"])
-    assert docker("run", "--rm", "--network", "none", "--env", "SLUICE_ADMIN_TOKEN=secret", "--volume",
+    assert docker("run", "--rm", "--network", "none", "--env", "SLUICE_TOKEN=secret", "--volume",
                   f"{file}:/etc/sluice/sluice.json:ro", image, "check") == "ok"

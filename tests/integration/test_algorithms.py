@@ -80,6 +80,24 @@ def test_a_slot_is_held_until_the_answer_has_been_sent(pair):
     wait_until(lambda: in_flight(proxy) == 0, "no slot to be left")
 
 
+def test_who_has_the_whole_answer_may_ask_again_at_once(pair):
+    """By another connection, another worker's perhaps: the one answer is over, as far as the client can know."""
+    proxy = pair(limits=[{**SLOTS, "max": 1}], routes=[
+        {"match": {"path": "/own"}, "respond": {"status": 200, "body": "ours"}}, {"upstream": "app"}])
+    clients = [proxy.client() for _ in range(2)]
+    assert [clients[n % 2].get("/own" if n % 3 == 0 else "/").status for n in range(1500)] == [200] * 1500
+
+
+def test_a_body_that_is_still_to_come_behind_an_answer_holds_no_slot(pair):
+    proxy = pair(limits=[{**SLOTS, "max": 1}], routes=[{"respond": {"status": 200, "body": "ours"}}])
+    slow, other = proxy.client(), proxy.client()
+    slow.send(b"POST / HTTP/1.1\r\nHost: a\r\nContent-Length: 5\r\n\r\n")
+    assert slow.read().status == 200
+    assert other.get().status == 200
+    slow.send(b"hello" + get())
+    assert slow.read().status == 200
+
+
 def test_aborts_resets_and_reloads_leave_no_slot(pair):
     """Clients that leave at any moment, upstreams that reset and hang, reloads and forgotten clients meanwhile."""
     rng = random.Random(7)

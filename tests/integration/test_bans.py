@@ -37,6 +37,17 @@ def statuses(client, count, fields=()):
     return [client.get(fields=fields).status for _ in range(count)]
 
 
+def test_whoever_is_shut_out_by_an_operator_is_so_where_no_route_leads(pair):
+    proxy = pair(routes=[{"match": {"path_prefix": "/app"}, "upstream": "app"}])
+    client = proxy.client(source="127.0.0.2")
+    assert client.get("/nowhere").status == 404
+    ban(proxy.sluice, "127.0.0.2")
+    assert client.get("/nowhere").status == 403
+    status, told = admin(proxy.sluice, "GET", "/explain?method=GET&uri=/nowhere&ip=127.0.0.2")
+    assert (status, told["status"], told["verdict"]) == (200, 403, "banned")
+    assert proxy.client(source="127.0.0.3").get("/nowhere").status == 404
+
+
 def test_so_many_refusals_shut_the_client_out(pair):
     proxy = pair(limits=[PER_IP], log={"access": "limited"})
     bad, good = proxy.client(source="127.0.0.2"), proxy.client(source="127.0.0.3")

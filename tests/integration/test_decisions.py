@@ -332,7 +332,7 @@ def test_explain_tells_the_route_the_limits_and_the_verdict(pair):
     assert stats["clients"]["tracked"] == 0 and stats["requests"]["total"] == 0, "it spends, counts and remembers nothing"
 
 
-@pytest.mark.parametrize("query", ["ip=nobody", "uri=nowhere", "method=G%20T", "host=a%2Fb", "header=nocolon", "uri=%2Fa%23b"])
+@pytest.mark.parametrize("query", ["path=%2Flogin", "ip=nobody", "uri=nowhere", "method=G%20T", "host=a%2Fb", "header=nocolon", "uri=%2Fa%23b"])
 def test_explain_refuses_what_is_no_request(pair, query):
     status, _, body = pair(**EXPLAINED).sluice.ask_admin("GET", f"/explain?{query}")
     assert status == 400 and json.loads(body)["detail"]

@@ -3,6 +3,7 @@
 import itertools
 import os
 import re
+import time
 
 import pytest
 
@@ -295,6 +296,29 @@ def test_keep_alive_ends_in_time(pair):
     client = proxy.client()
     assert client.get().status == 200
     client.expect_close()
+
+
+def test_an_empty_line_behind_a_request_is_no_request(pair):
+    """Some clients send one behind a body. The connection idles as before, and the next head has all its time."""
+    proxy = pair(timeouts={"keep_alive": "20s", "head": "300ms"})
+    client = proxy.client()
+    client.send(get() + b"\r\n")
+    assert client.read().status == 200
+    time.sleep(0.6)  # as long as it idles, longer than a head may take
+    assert client.still_open()
+    assert client.get().status == 200
+
+
+def test_a_connection_idles_from_the_end_of_the_request_on(pair):
+    """Of an answer of the proxy's own the body may come later than the answer goes."""
+    proxy = pair(timeouts={"keep_alive": "1s"}, routes=[{"respond": {"status": 200, "body": "ours"}}])
+    client = proxy.client()
+    client.send(b"POST / HTTP/1.1\r\nHost: a\r\nContent-Length: 5\r\n\r\n")
+    assert client.read().status == 200
+    time.sleep(1.2)  # the pace of a slow sender, longer than a connection may idle
+    client.send(b"hello")
+    time.sleep(0.2)
+    assert client.get().status == 200
 
 
 def test_several_listeners(start_sluice, scripted):

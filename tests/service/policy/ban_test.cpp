@@ -296,5 +296,25 @@ TEST(BanList, WhoIsForgottenIsLetInAgain) {
     EXPECT_EQ(house.decide().kind, Kind::admitted);
 }
 
+// Under another prefix the same key would be other clients'.
+TEST(Ban, AReloadToAnotherPrefixPassesItToNobody) {
+    House house({banning(limit_of("per-ip", 1, 1h, 1), 1)});
+    for (const char* client : {"192.0.2.0", "2001:db8:1::5"}) {
+        house.decide(client), house.decide(client);
+        ASSERT_EQ(house.decide(client).kind, Kind::banned);
+    }
+    config::Config next;
+    next.limits = {banning(limit_of("per-ip", 1, 1h, 1), 1)};
+    next.limits[0].ipv4_prefix = 24;
+    next.limits[0].ipv6_prefix = 48;
+    const Policy policy(next, house.ledger);
+    const Head head;
+    for (const char* client : {"192.0.2.99", "2001:db8:1:7::1"}) {
+        const Request request{head.head, "", address(client)};
+        EXPECT_EQ(policy::decide(policy, house.ledger.table, request, 0, kNow).kind, Kind::admitted)
+            << client;
+    }
+}
+
 }  // namespace
 }  // namespace sluice::policy

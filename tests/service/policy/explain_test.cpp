@@ -184,7 +184,7 @@ TEST_F(ExplainTest, KnowsWhoWaitsInLine) {
                         const auto ended = [&] {
                             return over ? std::optional(Turn::draining) : std::nullopt;
                         };
-                        await_turn(ledger.table, room, verdict, ended, waited);
+                        await_turn(ledger.table, room, verdict, request.client, ended, waited);
                         EXPECT_EQ(waited, in_time) << seed << ' ' << i;
                     }
                     (waited ? held : verdict.kind == Verdict::Kind::admitted ? admitted : refused) += 1;

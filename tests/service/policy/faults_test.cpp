@@ -180,7 +180,7 @@ class Service {
         if (verdict.kind == Kind::delayed) {
             bool held = false;
             const auto ended = [&] { return caller.left ? std::optional(Turn::gone) : std::nullopt; };
-            if (await_turn(ledger_.table, room_, verdict, ended, held) == Turn::gone) {
+            if (await_turn(ledger_.table, room_, verdict, address_of(client), ended, held) == Turn::gone) {
                 ++faults[this_task::cancelled() ? kCancelled : kHungUp];
                 return;
             }

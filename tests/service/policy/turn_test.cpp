@@ -56,7 +56,7 @@ class TurnTest : public runtime::InVirtualTime {
                 Turn turn = Turn::decided;
                 if (verdict.kind == Verdict::Kind::delayed)
                     turn = await_turn(
-                        house.ledger.table, room, verdict,
+                        house.ledger.table, room, verdict, address("192.0.2.1"),
                         [=]() -> std::optional<Turn> {
                             return leaves && *leaves ? std::optional(Turn::gone) : std::nullopt;
                         },
@@ -241,6 +241,55 @@ TEST_F(TurnTest, WhateverHappensNoMoreIsAdmittedThanTheRulesSayAndNothingIsLeft)
     EXPECT_GT(admitted, 2000);
     EXPECT_GT(held, 1000);
     EXPECT_GT(refused, 500);
+}
+
+TEST_F(TurnTest, WhoIsBannedMeanwhileHasNoTurn) {
+    run([] {
+        House house({delaying(limit_of("slow", 1, 10s, 1), 60s)});
+        limit::WaitingRoom room;
+        const Address client = address("192.0.2.1");
+        for (const bool by_address : {true, false}) {
+            const Head head;
+            Verdict verdict;
+            while (verdict.kind != Verdict::Kind::delayed)
+                verdict = decide(house.policy, house.ledger.table, {head.head, "", client}, 0,
+                                 now().time_since_epoch().count(), &room);
+            runtime::go([&] {
+                this_task::sleep_for(1s);
+                const auto key = by_address ? limit::BanKey::of_block(client, 128)
+                                            : limit::BanKey::under(house.policy.limits()[0].account.id,
+                                                                   limit::ClientKey::of_address(client, {}));
+                const limit::Nanos at = now().time_since_epoch().count();
+                house.ledger.table.bans().put(key, at, at + 3600 * kSecond);
+            });
+            bool held = false;
+            EXPECT_EQ(await_turn(
+                          house.ledger.table, room, verdict, client, [] { return std::nullopt; }, held),
+                      Turn::decided);
+            EXPECT_EQ(verdict.kind, Verdict::Kind::banned);
+            EXPECT_EQ(verdict.banned_by == nullptr, by_address);
+            this_task::sleep_for(3600s);
+        }
+    });
+}
+
+// One request, one outcome, however often it is decided about.
+TEST_F(TurnTest, ALimitInShadowModeBesideItCountsOnce) {
+    run([] {
+        config::Limit shadow = limit_of("shadow", 1, 1s, 1);
+        shadow.mode = config::Mode::shadow;
+        House house({shadow, delaying(limit_of("slow", 1, 1s, 1), 60s)});
+        Crowd crowd(house);
+        for (int n = 0; n < 2; ++n) crowd.send(n);
+        crowd.all.wait();
+        const auto entry = house.ledger.table.find(limit::ClientKey::of_address(address("192.0.2.1"), {}),
+                                                   house.policy.limits()[0].account.id);
+        ASSERT_TRUE(entry);
+        using Outcome = telemetry::LimitCounters::Outcome;
+        EXPECT_EQ(entry->allowed, house.counted(0, Outcome::allowed));
+        EXPECT_EQ(entry->denied, house.counted(0, Outcome::shadow_limited));
+        EXPECT_EQ(entry->allowed + entry->denied, 2U);
+    });
 }
 
 }  // namespace
