@@ -138,6 +138,9 @@ class Builder : public Json::json_sax_t {
         const char here = first_of_token(token.begin);
         if (before == ',' && (here == '}' || here == ']')) return " (the comma before it is one too many)";
         if (here == '\'') return " (strings are in double quotes)";
+        if (here == '#') return " (comments are // and /* */)";
+        const bool first = next_token(text_, 0).begin == next_token(text_, token.begin).begin;
+        if (first && here != '{' && here != '[') return " (the file is one object: { … })";
         const bool next = what.ends_with("expected '}'") || what.ends_with("expected ']'");
         if (next && here && std::string_view("}]:").find(here) == std::string_view::npos)
             return ", or a comma before it";

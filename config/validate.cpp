@@ -201,7 +201,7 @@ void Validator::routes() {
         const Value route = routes->item(i);
         const Route& settings = config_.routes[i];
         if (everything) {
-            complain(route, "is never reached: the route " + std::to_string(*everything) +
+            complain(route, "is never reached: /routes/" + std::to_string(*everything) +
                                 " before it matches everything");
             continue;
         }
@@ -220,7 +220,7 @@ void Validator::routes() {
                                    [](const Route& route) { return route.upstream == "default"; });
     if (shorthand && everything && !named)
         complain(*shorthand,
-                 "is never reached: the route " + std::to_string(*everything) + " matches everything");
+                 "is never reached: /routes/" + std::to_string(*everything) + " matches everything");
 }
 
 void Validator::limits() {

@@ -147,9 +147,9 @@ TEST(Routes, Mistakes) {
 
 TEST(Routes, WhatNoRequestCanReachIsAMistake) {
     expect_error(R"({ "routes": [ { "respond": {} }, @{ "match": { "path": "/x" }, "respond": {} } ] })",
-                 "/routes/1", "is never reached: the route 0 before it matches everything");
+                 "/routes/1", "is never reached: /routes/0 before it matches everything");
     expect_error(R"({ "upstream": @"a:1", "routes": [ { "respond": {} } ] })", "/upstream",
-                 "is never reached: the route 0 matches everything");
+                 "is never reached: /routes/0 matches everything");
     good(R"({ "upstream": "a:1", "routes": [ { "upstream": "default" } ] })");
 }
 
