@@ -84,8 +84,8 @@ class alignas(64) BasicPollSlot {
     // generation() tells this use of the slot from the next; for the calls below, which do nothing when it is
     // over.
     std::uint32_t generation() const { return generation_.load(std::memory_order_relaxed); }
-    // rouse() wakes what dozes, as `roused`; nothing happens when nothing does.
-    void rouse(std::uint32_t generation);
+    // rouse() wakes what dozes, as `roused`; false, and nothing happens, when nothing does.
+    bool rouse(std::uint32_t generation);
     // cancel() ends the waits of both halves, and all later ones, as `cancelled`; what dozes is roused.
     void cancel(std::uint32_t generation);
 

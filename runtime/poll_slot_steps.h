@@ -101,14 +101,16 @@ bool BasicPollSlot<Host>::doze(Dormant& dormant, Time deadline) {
 }
 
 template <class Host>
-void BasicPollSlot<Host>::rouse(std::uint32_t generation) {
+bool BasicPollSlot<Host>::rouse(std::uint32_t generation) {
     Woken woken;
     {
         std::lock_guard lock(lock_);
-        if (generation_.load(std::memory_order_relaxed) != generation) return;
+        if (generation_.load(std::memory_order_relaxed) != generation) return false;
         wake_dormant(Wake::roused, woken);
     }
-    if (!woken.empty()) poller_->deliver(woken);
+    if (woken.empty()) return false;
+    poller_->deliver(woken);
+    return true;
 }
 
 template <class Host>

@@ -277,8 +277,8 @@ bool TcpStream::doze(Dormant& dormant, Time deadline) {
     return false;
 }
 
-void TcpStream::rouse() {
-    if (slot_ != nullptr) slot_->rouse(slot_->generation());
+bool TcpStream::rouse() {
+    return slot_ != nullptr && slot_->rouse(slot_->generation());
 }
 
 void TcpStream::cancel() {

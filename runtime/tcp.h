@@ -114,8 +114,9 @@ class TcpStream {
     // is readable now. REQUIRES: no operation is under way; `dormant` lives until it is woken; the stream is
     // not used before.
     bool doze(Dormant& dormant, Time deadline);
-    // rouse() wakes a dozing stream with Wake::roused; does nothing to one that does not doze. Any thread.
-    void rouse();
+    // rouse() wakes a dozing stream with Wake::roused; false: it does not doze. The task that wakes takes a
+    // stack at once: whoever rouses many lets them run now and then. Any thread.
+    bool rouse();
     // cancel() makes the operations under way, and all later ones, fail with operation_aborted. A dozing
     // stream is roused. Any thread.
     void cancel();

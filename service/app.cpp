@@ -50,6 +50,7 @@ using Problems = std::vector<std::string>;  // one line each; empty: none
 constexpr int kFine = 0;
 constexpr int kFailed = 1;
 constexpr std::initializer_list<int> kSignals = {SIGTERM, SIGINT, SIGHUP, SIGQUIT};
+constexpr std::uint64_t kDescriptors = 64;  // of our own, beside those of connections
 constexpr runtime::Duration kSweepPools = 1s;
 constexpr runtime::Duration kLookAgain = 10ms;
 constexpr runtime::Duration kLeft = 1s;  // for tasks and calls that nobody can end
@@ -100,6 +101,7 @@ class App {
     Problems reload();
     Problems apply(config::Config loaded);
     Problems reload_and_log(std::string_view why);
+    void warn_of_descriptors();
 
     // Fixed.
     runtime::Scheduler& scheduler_;
@@ -171,6 +173,7 @@ int App::run() {
                          {"config", path_},
                          {"listen", listed(snapshots_.current()->config.listen)},
                          {"admin", admin_ ? snapshots_.current()->config.admin->address.text : "none"}});
+    warn_of_descriptors();
     handle_signals();
     draining_.wait();
     stop_background();
@@ -328,11 +331,25 @@ Problems App::apply(config::Config loaded) {
     telemetry_.access.configure(access_options(config.log).which, access_options(config.log).format);
     if (admin_) admin_->set_token(config.admin->token);
     telemetry_.log.info("reloaded", {{"config", path_}});
+    warn_of_descriptors();
     return {};
+}
+
+// Where they run out, new connections wait, and nobody says why.
+void App::warn_of_descriptors() {
+    const config::Config& config = snapshots_.current()->config;
+    std::uint64_t needed = kDescriptors + config.max.connections;
+    for (const config::Upstream& upstream : config.upstreams) needed += upstream.max_connections;
+    rlimit limit{};
+    if (::getrlimit(RLIMIT_NOFILE, &limit) != 0 || limit.rlim_cur >= needed) return;
+    telemetry_.log.warn(
+        "fewer descriptors (ulimit -n) than the configured connections may need",
+        {{"descriptors", limit.rlim_cur}, {"needed", needed}, {"setting", "max.connections"}});
 }
 
 Problems App::reload_and_log(std::string_view why) {
     Problems problems = reload();
+    if (problems.empty()) return problems;
     if (context_.draining.load()) {
         telemetry_.log.info("not reloaded: the service is draining", {{"because", why}});
         return problems;

@@ -15,9 +15,19 @@ constexpr runtime::Duration kLookAgain = 10ms;
 constexpr runtime::Duration kLastRequests = 500ms;  // for idle connections, before they are closed
 constexpr runtime::Duration kCancelled = 1s;        // for what was cancelled to end
 
-template <class Visit>
-void each(proxy::Registry& registry, const Visit& visit) {
-    registry.each([&](proxy::Registered& one) { visit(static_cast<proxy::Connection&>(one)); });
+constexpr int kAtOnce = 64;  // connections that are woken: each takes a stack
+
+proxy::Connection& connection(proxy::Registered& one) {
+    return static_cast<proxy::Connection&>(one);
+}
+
+void rouse_idle(proxy::Registry& registry) {
+    for (int woken = kAtOnce; woken == kAtOnce;) {
+        woken = 0;
+        registry.each_until(
+            [&](proxy::Registered& one) { return connection(one).rouse() && ++woken == kAtOnce; });
+        runtime::this_task::yield();
+    }
 }
 
 // Roused again and again: a connection may have decided to doze just before it could have seen that we are
@@ -26,7 +36,7 @@ bool wait_until_empty(proxy::Registry& registry, const CheckListener& check, run
                       bool rouse) {
     while (registry.open() + check.open() > 0) {
         if (runtime::now() >= deadline) return false;
-        if (rouse) each(registry, [](proxy::Connection& one) { one.rouse(); });
+        if (rouse) rouse_idle(registry);
         runtime::this_task::sleep_for(kLookAgain);
     }
     return true;
@@ -42,7 +52,7 @@ bool end_connections(proxy::Context& context, const CheckListener& check, runtim
     if (wait_until_empty(registry, check, began + drain, true)) return true;
     context.telemetry.log.warn("timeouts.drain has passed; cutting what is left",
                                {{"connections", registry.open()}});
-    each(registry, [](proxy::Connection& one) { one.cancel(); });
+    registry.each([](proxy::Registered& one) { connection(one).cancel(); });
     return wait_until_empty(registry, check, runtime::now() + kCancelled, true);
 }
 

@@ -2,6 +2,7 @@
 
 #include <algorithm>
 #include <mutex>
+#include <new>
 #include <random>
 #include <vector>
 
@@ -180,7 +181,13 @@ bool Bans::make(const Ban& ban, Nanos now) {
         return false;
     }
     const std::size_t before = part.bytes();
-    part.insert(*this, ban);
+    try {
+        part.insert(*this, ban);
+    } catch (const std::bad_alloc&) {
+        size_.fetch_sub(1, kRelaxed);
+        no_room_.fetch_add(1, kRelaxed);
+        return false;
+    }
     bytes_.fetch_add(part.bytes() - before, kRelaxed);
     by_limit_[ban.key.limit].fetch_add(1, kRelaxed);
     if (ban.key.limit == BanKey::kAnyLimit) by_prefix_[ban.key.prefix].fetch_add(1, kRelaxed);

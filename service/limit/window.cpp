@@ -88,16 +88,18 @@ SlidingWindow::Counts SlidingWindow::read(const State& state, Nanos now) const {
     const Nanos weighs_until = state.tat / per_ * per_;
     const auto before = static_cast<std::uint64_t>(state.tat - weighs_until);
     const Nanos windows = weighs_until - begin;
-    if (windows == per_) return {begin, state.fraction, 0};
+    // More than there is now was counted before a reload: that is all there is.
+    const std::uint64_t counted = std::min<std::uint64_t>(state.fraction, count_);
     if (windows <= 0 && before <= count_) return {.begin = begin};
     if (before <= kCountMax) {  // or it is no count, but a rest of another length
         const std::uint64_t weighs = std::min(before, count_);
-        if (windows == 2 * per_) return {begin, weighs, state.fraction};
+        if (windows == per_) return {begin, counted, 0};
+        if (windows == 2 * per_) return {begin, weighs, counted};
         if (windows > 2 * per_ && !beyond_skew(windows - 2 * per_))  // another thread's clock was later
-            return {weighs_until - 2 * per_, weighs, state.fraction};
+            return {weighs_until - 2 * per_, weighs, counted};
     }
     // Of windows of another length, or of a clock that stepped back since: counted just now, then.
-    return {begin, 0, std::min<std::uint64_t>(state.fraction, count_), true};
+    return {begin, 0, counted, true};
 }
 
 State SlidingWindow::write(const Counts& counts) const {

@@ -21,7 +21,7 @@ void count(const Verdict& verdict) {
     }
 }
 
-void shut_out(const Limit* limit, limit::Nanos until, limit::Nanos now, Verdict& verdict) {
+void ban(const Limit* limit, limit::Nanos until, limit::Nanos now, Verdict& verdict) {
     verdict.kind = Verdict::Kind::banned;
     verdict.banned_by = limit;
     verdict.banned_for = until - now;
@@ -36,7 +36,7 @@ void count_banned(const Verdict& verdict) {
     for (const Applied& each : verdict.applied()) {
         if (each.limit->shadow) continue;
         const limit::Nanos until = bans.until(each.key, each.limit->account.id, now);
-        if (until - now > verdict.banned_for) shut_out(each.limit, until, now, verdict);
+        if (until - now > verdict.banned_for) ban(each.limit, until, now, verdict);
     }
 }
 
@@ -50,7 +50,7 @@ void gather(const Policy& policy, const limit::Bans& bans, const Request& reques
     const bool any_banned = bans.any();
     if (any_banned) [[unlikely]]
         if (const limit::Nanos until = bans.until(request.client, now))
-            return shut_out(nullptr, until, now, verdict);
+            return ban(nullptr, until, now, verdict);
     if (policy.allowed().contain(request.client)) return;
     const std::uint64_t route_name = policy.name_of(route);
     for (const Limit& limit : policy.limits()) {
@@ -171,6 +171,14 @@ telemetry::Verdict account_of(Verdict::Kind kind) {
     return telemetry::Verdict::none;
 }
 
+std::optional<Verdict> shut_out(const limit::Bans& bans, const Address& client, limit::Nanos now) {
+    const limit::Nanos until = bans.any() ? bans.until(client, now) : 0;
+    if (until == 0) return std::nullopt;
+    Verdict verdict;
+    ban(nullptr, until, now, verdict);
+    return verdict;
+}
+
 Verdict decide(const Policy& policy, limit::ClientTable& table, const Request& request, std::size_t route,
                limit::Nanos now, const limit::WaitingRoom* room) {
     Verdict verdict;
@@ -193,7 +201,7 @@ void ask_again(limit::ClientTable& table, Verdict& verdict, const Address& clien
     verdict.shadow = nullptr;
     if (table.bans().any()) [[unlikely]] {
         if (const limit::Nanos until = table.bans().until(client, now))
-            shut_out(nullptr, until, now, verdict);
+            ban(nullptr, until, now, verdict);
         else
             heed_bans(table.bans(), now, verdict);
         if (verdict.kind == Verdict::Kind::banned) return count_banned(verdict);

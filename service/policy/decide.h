@@ -8,6 +8,7 @@
 
 #include <cstddef>
 #include <cstdint>
+#include <optional>
 #include <span>
 
 #include "service/limit/short_list.h"
@@ -72,6 +73,9 @@ class Verdict {
 
 /// What the accounts call it.
 telemetry::Verdict account_of(Verdict::Kind kind);
+
+/// The verdict of whoever is banned whatever they ask for, if they are.
+std::optional<Verdict> shut_out(const limit::Bans& bans, const Address& client, limit::Nanos now);
 
 /// Decides, and spends what the decision costs. `route` is the request's, for keys that are made of it. Who
 /// comes to a limit where others wait in `room` does not pass them by: delayed.

@@ -4,6 +4,7 @@
 // exchange. Lives in the frame of the exchange: whatever becomes of the request, the slots are given back;
 // when it becomes a tunnel, at that one's end.
 
+#include <algorithm>
 #include <utility>
 #include <vector>
 
@@ -47,6 +48,11 @@ class Slots {
     ~Slots() { give_back(); }
     Slots(const Slots&) = delete;
 
+    bool any() const {
+        return verdict_ != nullptr && std::ranges::any_of(verdict_->applied(), [](const Applied& each) {
+                   return each.slot.cost != 0;
+               });
+    }
     /// Before the end of the answer is sent: whoever has all of it may have asked again before we know.
     void give_back() {
         if (verdict_ == nullptr) return;

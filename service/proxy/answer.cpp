@@ -175,11 +175,18 @@ After Exchange::send(std::string_view head, std::string_view body, bool keep) {
     std::array<iovec, 2> pieces{
         {{const_cast<char*>(head.data()), head.size()}, {const_cast<char*>(body.data()), body.size()}}};
     runtime::error_code error;
-    if (slots_ != nullptr && body.empty()) slots_->give_back();
-    if (!keep) client_.stream().end_follows();
-    write_all(client_.stream(), std::span(pieces).first(body.empty() ? 1 : 2), now_,
-              snapshot_.config.timeouts.write, error);
+    const runtime::Duration patience = snapshot_.config.timeouts.write;
+    if (slots_ != nullptr && body.size() > kSmall &&
+        slots_->any()) {  // what is long holds them but for its end
+        pieces[1].iov_len -= kSmall;
+        write_all(client_.stream(), pieces, now_, patience, error);
+        pieces = {iovec{const_cast<char*>(body.data()) + body.size() - kSmall, kSmall}, iovec{}};
+    }
     if (slots_ != nullptr) slots_->give_back();
+    if (!keep) client_.stream().end_follows();
+    if (!error)
+        write_all(client_.stream(), std::span(pieces).first(pieces[1].iov_len == 0 ? 1 : 2), now_, patience,
+                  error);
     outcome_.client_aborted = static_cast<bool>(error);
     account();
     if (error) return After::close;

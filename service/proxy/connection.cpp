@@ -68,8 +68,13 @@ void Connection::woken(runtime::Dormant& self, runtime::Wake why) {
     auto& connection = static_cast<Connection&>(self);
     if (why == runtime::Wake::readable || (why == runtime::Wake::roused && connection.has_request())) {
         const runtime::Time reported = runtime::this_task::since();
-        connection.serve(reported + connection.snapshot().config.timeouts.head,
-                         connection.stream_.secure() ? runtime::Time{} : reported);
+        const config::Timeouts& timeouts = connection.snapshot().config.timeouts;
+        // What woke it may be an empty line, or a record of TLS that says nothing. Between two requests in
+        // the clear such a line changes nothing: it idles on.
+        const bool secure = connection.stream_.secure();
+        const bool idles = connection.requests_ > 0 && !secure;
+        connection.serve(reported + (idles ? timeouts.keep_alive : timeouts.head),
+                         secure ? runtime::Time{} : reported);
     } else {
         delete &connection;  // idle for too long, or we are draining
     }

@@ -52,9 +52,7 @@ class Connection final : public runtime::Dormant, public Registered {
     void end() { delete this; }
 
     /// A drain: an idle connection closes now; a tunnel may go on. Any thread, while it is in the registry.
-    void rouse() {
-        if (tunnel_.load(std::memory_order_relaxed) == nullptr) stream_.rouse();
-    }
+    bool rouse() { return tunnel_.load(std::memory_order_relaxed) == nullptr && stream_.rouse(); }
     /// The end of a drain: whatever it is doing, it closes now.
     void cancel();
 

@@ -73,9 +73,13 @@ After Exchange::serve() {
     const policy::Request request{request_.head(), client_.entrance().name, client.address};
     const std::size_t route = policy.route(request);
     const limit::Nanos now = now_.time_since_epoch().count();
-    // Whoever is shut out whatever they ask for is told so here, too.
-    if (route == policy::Policy::kNoRoute && !policy.denied().contain(client.address) &&
-        !(context_.clients.bans().any() && context_.clients.bans().until(client.address, now) != 0)) {
+    if (route == policy::Policy::kNoRoute && !policy.denied().contain(client.address)) {
+        // No limit is asked about what goes nowhere. Whoever is shut out whatever they ask for is told so.
+        if (const auto shut_out = policy::shut_out(context_.clients.bans(), client.address, now))
+            [[unlikely]] {
+            outcome_.verdict = policy::account_of(shut_out->kind);
+            return banned(*shut_out);
+        }
         return refuse({Stage::route, Source::client, 404, false, "no route matches this request"});
     }
     policy::Verdict verdict =

@@ -27,7 +27,8 @@ std::expected<void, Failure> Incoming::read(const config::Config& config, runtim
             const auto complete = parse(config);
             if (!complete) return std::unexpected(complete.error());
             if (*complete) return {};
-            if (scan_.begun()) deadline = began_ + config.timeouts.head;  // empty lines are no request
+            deadline =
+                scan_.begun() ? began_ + config.timeouts.head : first_by;  // empty lines are no request
         }
         runtime::error_code error;
         const std::span<char> room = buffer_.room();

@@ -37,10 +37,17 @@ class Registry {
     /// remove.
     template <class Visit>
     void each(Visit&& visit) {
+        each_until([&](Registered& one) { return visit(one), false; });
+    }
+    /// The same, until visit() says true. Returns whether it did.
+    template <class Visit>
+    bool each_until(Visit&& visit) {
         for (auto& shard : shards_) {
             const std::scoped_lock hold(shard.lock);
-            for (Registered* at = shard.first; at; at = at->after_) visit(*at);
+            for (Registered* at = shard.first; at; at = at->after_)
+                if (visit(*at)) return true;
         }
+        return false;
     }
 
   private:

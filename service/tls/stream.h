@@ -98,7 +98,7 @@ class Stream {
             return false;
         return tcp_.doze(dormant, deadline);
     }
-    void rouse() { tcp_.rouse(); }
+    bool rouse() { return tcp_.rouse(); }
     void cancel() { tcp_.cancel(); }
 
     // Under TLS close_notify goes along, too.

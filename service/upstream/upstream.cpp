@@ -151,6 +151,7 @@ std::expected<Lease, Error> Upstream::acquire(runtime::Time now, Tried& tried, c
     const Error error = connection.error();
     // What the line left of the time says nothing about the server.
     if (was_in_line && error == Error::timeout) return std::unexpected(Error::exhausted);
+    if (error == Error::timeout && asking.gone()) return std::unexpected(Error::client_gone);
     if (error != Error::resources && error != Error::client_gone) failed(*server);
     return std::unexpected(error);
 }

@@ -83,7 +83,7 @@ def test_a_slot_is_held_until_the_answer_has_been_sent(pair):
 def test_who_has_the_whole_answer_may_ask_again_at_once(pair):
     """By another connection, another worker's perhaps: the one answer is over, as far as the client can know."""
     proxy = pair(limits=[{**SLOTS, "max": 1}], routes=[
-        {"match": {"path": "/own"}, "respond": {"status": 200, "body": "ours"}}, {"upstream": "app"}])
+        {"match": {"path": "/own"}, "respond": {"status": 200, "body": "ours" * 2000}}, {"upstream": "app"}])
     clients = [proxy.client() for _ in range(2)]
     assert [clients[n % 2].get("/own" if n % 3 == 0 else "/").status for n in range(1500)] == [200] * 1500
 

@@ -2,6 +2,7 @@
 
 import json
 import re
+import threading
 import time
 import urllib.parse
 
@@ -46,6 +47,30 @@ def test_whoever_is_shut_out_by_an_operator_is_so_where_no_route_leads(pair):
     status, told = admin(proxy.sluice, "GET", "/explain?method=GET&uri=/nowhere&ip=127.0.0.2")
     assert (status, told["status"], told["verdict"]) == (200, 403, "banned")
     assert proxy.client(source="127.0.0.3").get("/nowhere").status == 404
+
+
+def test_a_ban_that_comes_and_goes_harms_nobody_whom_no_route_serves(pair):
+    """Between the moment in which a request is found to go nowhere and the one in which it is decided about."""
+    proxy = pair(routes=[{"match": {"path_prefix": "/app"}, "upstream": "app"}])
+    over = threading.Event()
+    seen = set()
+
+    def ask():
+        client = proxy.client()
+        while not over.is_set():
+            client.send(get("/nowhere") * 50)
+            seen.update(client.read().status for _ in range(50))
+
+    askers = [threading.Thread(target=ask) for _ in range(2)]
+    for each in askers:
+        each.start()
+    for _ in range(500):
+        ban(proxy.sluice, "127.0.0.1")
+        admin(proxy.sluice, "DELETE", path("bans", "127.0.0.1"))
+    over.set()
+    for each in askers:
+        each.join()
+    assert seen == {403, 404}
 
 
 def test_so_many_refusals_shut_the_client_out(pair):

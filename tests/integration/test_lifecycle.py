@@ -181,6 +181,19 @@ def test_whoever_asks_again_at_the_very_end_changes_nothing(pair, number):
     assert proxy.sluice.wait_exit() == 0
 
 
+def test_too_few_descriptors_for_what_is_configured_are_told(pair):
+    proxy = pair(sluice_options={"limit_files": 500})
+    def warnings():
+        return [line for line in map(json.loads, proxy.sluice.stderr.splitlines()) if line["level"] == "warn"]
+
+    warning, = wait_until(warnings, "it is told")
+    assert (warning["descriptors"], warning["needed"]) == (500, 64 + 20000 + 1024)
+    few = {**proxy.sluice.config, "max": {"connections": 100}, "upstreams": {"default": {"servers": [proxy.upstream.address], "max_connections": 50}}}
+    del few["upstream"]
+    proxy.sluice.reload({**few, "routes": [{"upstream": "default"}]})
+    assert len(warnings()) == 1, "now they suffice"
+
+
 def test_idle_connections_do_not_hold_a_drain_up(pair):
     proxy = pair()
     clients = [proxy.client() for _ in range(400)]

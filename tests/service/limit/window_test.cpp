@@ -276,5 +276,13 @@ TEST(SlidingWindow, WindowsOfAnotherLengthCountNoMoreThanWasCounted) {
     EXPECT_LT(taken_for_counts, 2'000);
 }
 
+TEST(SlidingWindow, AReloadGivesNothingBackWhereTheEndsOfWindowsMeet) {
+    const SlidingWindow half(10, 30s), whole(10, 60s);
+    State state;
+    const Nanos now = kStart / (60 * kSecond) * 60 * kSecond + 55 * kSecond;
+    ASSERT_TRUE(half.take(state, 10, now).admitted);
+    EXPECT_FALSE(whole.take(state, 1, now + 1).admitted);
+}
+
 }  // namespace
 }  // namespace sluice::limit
