@@ -2,11 +2,13 @@
 
 #include <cerrno>
 #include <memory>
+#include <utility>
 
 #include <boost/asio/error.hpp>
 #include <netdb.h>
 
 #include "runtime/blocking.h"
+#include "runtime/semaphore.h"
 #include "runtime/this_task.h"
 
 namespace sluice::runtime {
@@ -14,6 +16,22 @@ namespace sluice::runtime {
 namespace {
 
 using Answer = std::expected<std::vector<Endpoint>, error_code>;
+
+// Lookups under way in the process, those that nobody waits for any more included: where no server of names
+// answers, each keeps its thread, and others need some too.
+constexpr std::ptrdiff_t kLookupsMax = 16;
+
+class Place {
+  public:
+    explicit Place(Semaphore& free) : free_(&free) {}
+    Place(Place&& other) noexcept : free_(std::exchange(other.free_, nullptr)) {}
+    ~Place() {
+        if (free_ != nullptr) free_->release();
+    }
+
+  private:
+    Semaphore* free_;
+};
 
 error_code to_error(int result) {
     switch (result) {
@@ -45,8 +63,12 @@ error_code to_error(int result) {
 
 Answer resolve(const std::string& host, std::uint16_t port, Time deadline) {
     if (Answer digits = look_up(host, port, AI_NUMERICHOST)) return digits;
-    auto answer = blocking_until(deadline, [host, port] { return look_up(host, port, 0); });
-    if (answer) return *std::move(answer);
+    static Semaphore free(kLookupsMax);
+    if (free.try_acquire_until(deadline)) {
+        auto answer =
+            blocking_until(deadline, [host, port, place = Place(free)] { return look_up(host, port, 0); });
+        if (answer) return *std::move(answer);
+    }
     return std::unexpected(this_task::cancelled() ? error_code(boost::asio::error::operation_aborted)
                                                   : error_code(boost::asio::error::timed_out));
 }

@@ -53,7 +53,20 @@ constexpr std::initializer_list<int> kSignals = {SIGTERM, SIGINT, SIGHUP, SIGQUI
 constexpr std::uint64_t kDescriptors = 64;  // of our own, beside those of connections
 constexpr runtime::Duration kSweepPools = 1s;
 constexpr runtime::Duration kLookAgain = 10ms;
+constexpr runtime::Duration kEnd = 5s;   // from the end of a drain to that of the process
 constexpr runtime::Duration kLeft = 1s;  // for tasks and calls that nobody can end
+
+// What is left at the end may be a call that nobody can end: getaddrinfo(), asked for a name while no server
+// of names answers. Its task has given it up; the scheduler's end waits for the thread that it is on.
+void end_within(runtime::Duration time, int code) {
+    try {
+        std::thread([time, code] {
+            std::this_thread::sleep_for(time);
+            std::_Exit(code);
+        }).detach();
+    } catch (const std::system_error&) {  // no thread to be had: then it takes as long as it takes
+    }
+}
 
 std::string listed(const std::vector<config::Listen>& listen) {
     std::string text;
@@ -128,6 +141,8 @@ class App {
     std::optional<FileWatch> watch_;
 
     runtime::Mutex reloading_;
+    runtime::Semaphore reload_asked_{0};
+    std::atomic<bool> ending_{false};
     runtime::Semaphore stop_sweeping_{0};
     std::weak_ptr<void> telling_;  // alive while the tasks are being told
     runtime::WaitGroup background_;
@@ -224,6 +239,10 @@ void App::start_background() {
         }
     });
     if (admin_) background([this] { admin_->run(); });
+    // Not by the task that hears signals: a reload may wait for servers of names.
+    background([this] {
+        while (reload_asked_.acquire(), !ending_.load()) reload_and_log("SIGHUP");
+    });
     if (watch_) {
         background([this] {
             while (watch_->wait()) reload_and_log("a file has changed");
@@ -236,6 +255,8 @@ void App::stop_background() {
     upkeep_.stop();
     guard_.stop();
     stop_sweeping_.release();
+    ending_.store(true);
+    reload_asked_.release();
     if (watch_) watch_->cancel();
     if (admin_) admin_->close();
     check_.close();
@@ -259,7 +280,7 @@ void App::handle_signals() {
     bool draining = false;
     while (const int signal = signals_.wait()) {
         if (signal == SIGHUP) {
-            reload_and_log("SIGHUP");
+            reload_asked_.release();
         } else if (signal == SIGQUIT) {
             tell_tasks();
         } else if (draining) {
@@ -269,6 +290,7 @@ void App::handle_signals() {
             draining_.add();
             runtime::go([this] {
                 drain();
+                end_within(kEnd, kFine);  // whatever cannot be ended
                 signals_.cancel();
                 draining_.done();
             });
@@ -373,18 +395,6 @@ void hear_no_more() {
     for (const int signal : kSignals) ::signal(signal, SIG_IGN);
 }
 
-// What is left at the end may be a call that nobody can end: getaddrinfo(), asked for a name while no server
-// of names answers. Its task has given it up; the scheduler's end waits for the thread that it is on.
-void end_soon(int code) {
-    try {
-        std::thread([code] {
-            std::this_thread::sleep_for(kLeft);
-            std::_Exit(code);
-        }).detach();
-    } catch (const std::system_error&) {  // no thread to be had: then it takes as long as it takes
-    }
-}
-
 }  // namespace
 
 int serve(const std::string& config_path) {
@@ -414,7 +424,7 @@ int serve(const std::string& config_path) {
         }
     });
     hear_no_more();
-    end_soon(code);
+    end_within(kLeft, code);
     return code;
 }
 

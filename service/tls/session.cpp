@@ -28,6 +28,10 @@ namespace {
 
 constexpr std::size_t kRecord = 16 * 1024;
 
+// How often one call of OpenSSL may read the socket: two make a record. It goes on by itself for as long as
+// records come that say nothing, as updates of keys, whatever the deadline and whoever else waits.
+constexpr unsigned kReadsInACall = 8;
+
 // How long a wait trusts that it hears of its event. The other task's call can take it: OpenSSL may write in
 // a read (an answer to a key update) and has then asked the socket in the writer's place.
 constexpr runtime::Duration kTrust = 500ms;
@@ -73,7 +77,19 @@ Session::Session(SslPtr ssl) : ssl_(std::move(ssl)) {
 void Session::begin(TcpStream& tcp) {
     tcp_ = &tcp;
     socket_error_.clear();
+    reads_left_ = kReadsInACall;
     ERR_clear_error();
+}
+
+// Without the lock, until a call that came to want_read or again may be repeated.
+void Session::await_bytes(TcpStream& tcp, Step step, error_code& error) {
+    if (step == Step::want_read) {
+        tcp.wait_event(Half::read, tcp.read_deadline(), error);
+    } else if (runtime::now() >= tcp.read_deadline()) {
+        error = boost::asio::error::timed_out;
+    } else {
+        runtime::this_task::yield();
+    }
 }
 
 Session::Step Session::step_of(int result, error_code& error) {
@@ -81,7 +97,7 @@ Session::Step Session::step_of(int result, error_code& error) {
     const int code = SSL_get_error(ssl_.get(), result);
     switch (code) {
         case SSL_ERROR_NONE: return Step::done;
-        case SSL_ERROR_WANT_READ: return Step::want_read;
+        case SSL_ERROR_WANT_READ: return reads_left_ > 0 ? Step::want_read : Step::again;
         case SSL_ERROR_WANT_WRITE: return Step::want_write;
         case SSL_ERROR_ZERO_RETURN: error = boost::asio::error::eof; return Step::ended;
         default: break;
@@ -106,7 +122,7 @@ std::expected<void, Session::Failure> Session::handshake(TcpStream& tcp) {
         if (failure) return std::unexpected(std::move(*failure));
         // A client may have gone already when its tickets are sent, and what it sent before be whole.
         if (step == Step::done) return {};
-        if (!error) tcp.wait_event(Half::read, tcp.read_deadline(), error);
+        if (!error) await_bytes(tcp, step, error);
         if (error) {
             return std::unexpected(Failure{handshake_reason(*ssl_, error, false), false,
                                            error == boost::asio::error::timed_out});
@@ -147,8 +163,8 @@ std::size_t Session::read(TcpStream& tcp, std::span<iovec> buffers, error_code& 
     for (;;) {
         std::size_t count = 0;
         const Step step = try_read(tcp, buffers, count, error);
-        if (step == Step::want_read) {
-            tcp.wait_event(Half::read, tcp.read_deadline(), error);
+        if (step == Step::want_read || step == Step::again) {
+            await_bytes(tcp, step, error);
         } else if (step == Step::want_write) {
             if (runtime::now() >= tcp.read_deadline()) error = boost::asio::error::timed_out;
             if (!error) runtime::this_task::sleep_for(kPause);
@@ -217,11 +233,12 @@ bool Session::readable(TcpStream& tcp) {
     const int result = SSL_peek_ex(ssl_.get(), &byte, 1, &count);
     const int code = SSL_get_error(ssl_.get(), result);
     ERR_clear_error();
-    return code != SSL_ERROR_WANT_READ;
+    return code != SSL_ERROR_WANT_READ || reads_left_ == 0;
 }
 
 void Session::wait_readable(TcpStream& tcp, error_code& error) {
     for (error.clear(); !error;) {
+        Step step = Step::want_read;
         {
             const std::scoped_lock hold(lock_);
             begin(tcp);
@@ -231,8 +248,9 @@ void Session::wait_readable(TcpStream& tcp, error_code& error) {
             const int code = SSL_get_error(ssl_.get(), result);
             ERR_clear_error();
             if (code != SSL_ERROR_WANT_READ) return;  // also the end and a failure, which a read tells
+            if (reads_left_ == 0) step = Step::again;
         }
-        tcp.wait_event(Half::read, tcp.read_deadline(), error);
+        await_bytes(tcp, step, error);
     }
 }
 

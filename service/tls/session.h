@@ -58,11 +58,13 @@ class Session {
     friend struct SocketBio;
 
     // What a call of OpenSSL came to.
-    enum class Step : unsigned char { done, want_read, want_write, ended, failed };
+    // `again`: it had its share of the bytes that are there, and wants more.
+    enum class Step : unsigned char { done, want_read, again, want_write, ended, failed };
     Step step_of(int result, runtime::error_code& error);
     Step shake(runtime::TcpStream& tcp, std::optional<Failure>& failure);
     void send_held(runtime::TcpStream& tcp, runtime::error_code& error);
     void begin(runtime::TcpStream& tcp);
+    void await_bytes(runtime::TcpStream& tcp, Step step, runtime::error_code& error);
     Step try_read(runtime::TcpStream& tcp, std::span<iovec> buffers, std::size_t& count,
                   runtime::error_code& error);
     Step try_write(runtime::TcpStream& tcp, std::span<iovec> buffers, std::size_t& count,
@@ -72,6 +74,7 @@ class Session {
     const SslPtr ssl_;
     runtime::TcpStream* tcp_ = nullptr;  // during a call
     runtime::error_code socket_error_;   // of the socket during a call, other than that it would block
+    unsigned reads_left_ = 0;            // of the socket, during a call
     std::string early_;                  // of begin_with(), as far as it was not read
     std::string held_;                   // what a step of the handshake has to send, until its end
     bool holding_ = false;               // such a step is under way

@@ -37,10 +37,17 @@ int SocketBio::read(BIO* bio, char* room, int size) {
         if (early.empty()) early.shrink_to_fit();  // it would idle with the connection
         return static_cast<int>(n);
     }
+    if (session.reads_left_ == 0) {
+        BIO_set_retry_read(bio);
+        return -1;
+    }
     iovec piece{room, static_cast<std::size_t>(size)};
     runtime::error_code error;
     const std::size_t n = session.tcp_->try_read({&piece, 1}, error);
-    if (!error) return static_cast<int>(n);
+    if (!error) {
+        --session.reads_left_;
+        return static_cast<int>(n);
+    }
     if (error == boost::asio::error::would_block) {
         BIO_set_retry_read(bio);
         return -1;

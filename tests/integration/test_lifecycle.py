@@ -402,6 +402,9 @@ def test_who_stops_reading_stderr_holds_up_neither_requests_nor_the_end(tmp_path
             wait_until(lambda: not select.select([], [its], [], 0)[1], "a pipe that is full")
             with RawClient(("127.0.0.1", port)) as client:
                 assert client.get().status == 200
+        for _ in range(30):  # each has a line to log
+            process.send_signal(signal.SIGHUP)
+            time.sleep(0.01)  # or they are one
         process.send_signal(signal.SIGTERM)
         assert process.wait(10 * PATIENCE) == 0
     finally:
@@ -409,6 +412,16 @@ def test_who_stops_reading_stderr_holds_up_neither_requests_nor_the_end(tmp_path
         process.wait()
         os.close(its)
         os.close(ours)
+
+
+def test_what_an_operator_looks_at_does_not_hold_the_end_up(pair):
+    proxy = pair()
+    with socket.create_connection(proxy.sluice.admin) as watching:
+        watching.sendall(b"GET /debug/trace?seconds=60 HTTP/1.1\r\nHost: a\r\n\r\n")
+        wait_until(lambda: proxy.sluice.ask_admin("GET", "/debug/trace?seconds=1")[0] == 409, "it is under way")
+        start = time.monotonic()
+        proxy.sluice.stop()
+        assert time.monotonic() - start < 10 * PATIENCE
 
 
 def test_nothing_is_left_over_after_many_connections(pair):
