@@ -1,6 +1,7 @@
 #include "service/admin/server.h"
 
 #include <exception>
+#include <new>
 
 #include "runtime/go.h"
 #include "service/admin/access.h"
@@ -18,7 +19,12 @@ Server::Server(runtime::TcpListener listener, std::vector<Route> routes, Options
 
 void Server::run() {
     runtime::Endpoint caller;
-    while (auto stream = listener_.accept(caller)) start(std::move(*stream), caller);
+    while (auto stream = listener_.accept(caller)) {
+        try {
+            start(std::move(*stream), caller);
+        } catch (const std::bad_alloc&) {  // this one is dropped
+        }
+    }
     serving_.wait();
 }
 
@@ -32,7 +38,17 @@ void Server::start(runtime::TcpStream stream, const runtime::Endpoint& caller) {
         connections_.push_back(connection.get());
         serving_.add();
     }
-    runtime::go([this, c = std::move(connection)]() mutable { serve(std::move(c)); });
+    Connection* const served = connection.release();  // its task's
+    try {
+        runtime::go([this, served] { serve(std::unique_ptr<Connection>(served)); });
+    } catch (const std::bad_alloc&) {  // there is no memory for a stack
+        {
+            const std::scoped_lock hold(mutex_);
+            std::erase(connections_, served);
+        }
+        delete served;
+        serving_.done();
+    }
 }
 
 void Server::finish() {
