@@ -15,8 +15,6 @@
 #include <utility>
 #include <vector>
 
-#include <sys/resource.h>
-
 #include "config/load.h"
 #include "runtime/blocking.h"
 #include "runtime/go.h"
@@ -31,6 +29,7 @@
 #include "service/ban_expiry.h"
 #include "service/check_listener.h"
 #include "service/commands/judges.h"
+#include "service/descriptors.h"
 #include "service/drain.h"
 #include "service/file_watch.h"
 #include "service/front.h"
@@ -50,7 +49,6 @@ using Problems = std::vector<std::string>;  // one line each; empty: none
 constexpr int kFine = 0;
 constexpr int kFailed = 1;
 constexpr std::initializer_list<int> kSignals = {SIGTERM, SIGINT, SIGHUP, SIGQUIT};
-constexpr std::uint64_t kDescriptors = 64;  // of our own, beside those of connections
 constexpr runtime::Duration kSweepPools = 1s;
 constexpr runtime::Duration kLookAgain = 10ms;
 constexpr runtime::Duration kEnd = 5s;   // from the end of a drain to that of the process
@@ -114,7 +112,6 @@ class App {
     Problems reload();
     Problems apply(config::Config loaded);
     Problems reload_and_log(std::string_view why);
-    void warn_of_descriptors();
 
     // Fixed.
     runtime::Scheduler& scheduler_;
@@ -188,7 +185,7 @@ int App::run() {
                          {"config", path_},
                          {"listen", listed(snapshots_.current()->config.listen)},
                          {"admin", admin_ ? snapshots_.current()->config.admin->address.text : "none"}});
-    warn_of_descriptors();
+    warn_of_few_descriptors(snapshots_.current()->config, telemetry_.log);
     handle_signals();
     draining_.wait();
     stop_background();
@@ -353,20 +350,8 @@ Problems App::apply(config::Config loaded) {
     telemetry_.access.configure(access_options(config.log).which, access_options(config.log).format);
     if (admin_) admin_->set_token(config.admin->token);
     telemetry_.log.info("reloaded", {{"config", path_}});
-    warn_of_descriptors();
+    warn_of_few_descriptors(config, telemetry_.log);
     return {};
-}
-
-// Where they run out, new connections wait, and nobody says why.
-void App::warn_of_descriptors() {
-    const config::Config& config = snapshots_.current()->config;
-    std::uint64_t needed = kDescriptors + config.max.connections;
-    for (const config::Upstream& upstream : config.upstreams) needed += upstream.max_connections;
-    rlimit limit{};
-    if (::getrlimit(RLIMIT_NOFILE, &limit) != 0 || limit.rlim_cur >= needed) return;
-    telemetry_.log.warn(
-        "fewer descriptors (ulimit -n) than the configured connections may need",
-        {{"descriptors", limit.rlim_cur}, {"needed", needed}, {"setting", "max.connections"}});
 }
 
 Problems App::reload_and_log(std::string_view why) {
@@ -379,15 +364,6 @@ Problems App::reload_and_log(std::string_view why) {
     for (const std::string& problem : problems)
         telemetry_.log.error("not reloaded, nothing has changed", {{"because", why}, {"problem", problem}});
     return problems;
-}
-
-// As many connections as the hard limit lets us have: the soft one is kept low for programs that use
-// select().
-void raise_descriptor_limit() {
-    rlimit limit{};
-    if (::getrlimit(RLIMIT_NOFILE, &limit) != 0) return;
-    limit.rlim_cur = limit.rlim_max;
-    ::setrlimit(RLIMIT_NOFILE, &limit);
 }
 
 // The end has come, and its code is known: to ask for it once more does not make it a death by a signal.

@@ -29,6 +29,12 @@ class Cpus : public testing::Test {
     }
     ~Cpus() override { std::filesystem::remove_all(root_); }
 
+    // Where the group sets no limit.
+    bool has_several() {
+        write("/proc/self/cgroup", "0::/");
+        write("/sys/fs/cgroup/cpu.max", "max 100000");
+        return available_cpus(root_) >= 2;
+    }
     void write(const std::string& path, const std::string& text) {
         std::filesystem::create_directories(std::filesystem::path(root_ + path).parent_path());
         std::ofstream(root_ + path + "~") << text << '\n';
@@ -86,9 +92,7 @@ TEST_F(Cpus, AreFollowedByTheWorkersWhenTheyChange) {
 #ifdef SLUICE_FORCE_MIGRATION
     GTEST_SKIP() << "tasks are resumed on any worker";
 #endif
-    write("/proc/self/cgroup", "0::/");
-    write("/sys/fs/cgroup/cpu.max", "max 100000");
-    if (available_cpus(root_) < 2) GTEST_SKIP() << "there is but one CPU";
+    if (!has_several()) GTEST_SKIP() << "there is but one CPU";
     Scheduler scheduler({.system_root = root_});
     scheduler.run([&] {
         wait_until([] { return workers_in_use() >= 2; });
@@ -138,9 +142,7 @@ TEST_F(Cpus, FewerOfThemWhileTheLastTaskRunsDoNotKeepRunFromReturning) {
 #ifdef SLUICE_FORCE_MIGRATION
     GTEST_SKIP() << "tasks are resumed on any worker";
 #endif
-    write("/proc/self/cgroup", "0::/");
-    write("/sys/fs/cgroup/cpu.max", "max 100000");
-    if (available_cpus(root_) < 2) GTEST_SKIP() << "there is but one CPU";
+    if (!has_several()) GTEST_SKIP() << "there is but one CPU";
     Scheduler scheduler({.system_root = root_});
     scheduler.run([&] {
         const auto elsewhere = std::make_shared<std::atomic<bool>>(false);
