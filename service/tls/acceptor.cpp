@@ -181,6 +181,7 @@ std::expected<Acceptor::Accepted, Acceptor::Refused> Acceptor::accept(runtime::T
     SSL_set_accept_state(ssl.get());
     SessionPtr session(new Session(std::move(ssl)));
     session->begin_with(early);
+    tcp.write_deadline(tcp.read_deadline());
     if (auto done = session->handshake(tcp); !done)
         return std::unexpected(Refused{std::move(done.error().reason), done.error().plain_http});
     const SSL_CTX* const chosen = SSL_get_SSL_CTX(session->ssl());

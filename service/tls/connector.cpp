@@ -90,20 +90,16 @@ bool Connector::name_peer(SSL* ssl, const std::string& name) const {
            SSL_set_tlsext_host_name(ssl, name.c_str()) == 1;
 }
 
-std::expected<SessionPtr, Connector::Failed> Connector::connect(runtime::TcpStream& tcp,
-                                                                const std::string& host,
-                                                                Resumption& resumption) const {
+std::expected<SessionPtr, std::string> Connector::begin(const std::string& host,
+                                                        Resumption& resumption) const {
     SslPtr ssl(SSL_new(context_.get()));
-    if (!ssl) return std::unexpected(Failed{"out of memory", false});
+    if (!ssl) return std::unexpected("out of memory");
     const std::string& name = settings_.server_name.empty() ? host : settings_.server_name;
-    if (!name_peer(ssl.get(), name)) return std::unexpected(Failed{"no server name to verify", false});
+    if (!name_peer(ssl.get(), name)) return std::unexpected("no server name to verify");
     if (const SessionTicketPtr last = resumption.last()) SSL_set_session(ssl.get(), last.get());
     SSL_set_app_data(ssl.get(), &resumption);
     SSL_set_connect_state(ssl.get());
-    SessionPtr session(new Session(std::move(ssl)));
-    if (auto done = session->handshake(tcp); !done)
-        return std::unexpected(Failed{std::move(done.error().reason), done.error().late});
-    return session;
+    return SessionPtr(new Session(std::move(ssl)));
 }
 
 }  // namespace sluice::tls

@@ -38,14 +38,10 @@ class Connector {
     static std::expected<std::shared_ptr<const Connector>, std::string> make(const Settings& settings);
     Connector(const Connector&) = delete;
 
-    // The handshake with the server at `host`; parks, by the socket's read deadline. The certificate must be
-    // for server_name, or else for `host`, a name or an address in digits; a name is sent as SNI.
-    struct Failed {
-        std::string reason;
-        bool late;  // the deadline passed
-    };
-    std::expected<SessionPtr, Failed> connect(runtime::TcpStream& tcp, const std::string& host,
-                                              Resumption& resumption) const;
+    // A session with the server at `host`, at the start of its handshake. The certificate must be for
+    // server_name, or else for `host`, a name or an address in digits; a name is sent as SNI. The error is in
+    // words. `resumption` is used until the session ends.
+    std::expected<SessionPtr, std::string> begin(const std::string& host, Resumption& resumption) const;
 
   private:
     friend bool same(const Connector* one, const Connector* other);

@@ -149,7 +149,6 @@ Session::Step Session::shake(TcpStream& tcp, std::optional<Failure>& failure) {
 
 void Session::send_held(TcpStream& tcp, error_code& error) {
     const std::string bytes = std::exchange(held_, {});
-    tcp.write_deadline(tcp.read_deadline());
     for (std::string_view left = bytes; !left.empty() && !error;) {
         iovec piece{const_cast<char*>(left.data()), left.size()};
         left.remove_prefix(tcp.write_vector({&piece, 1}, error));

@@ -33,9 +33,10 @@ class Session {
     struct Failure {
         std::string reason;  // in words, with OpenSSL's reason where it has one
         bool plain_http;     // an HTTP request came instead of a hello
-        bool late;           // the deadline passed
+        bool late;           // a deadline passed
     };
-    // handshake() makes the connection secure. Parks, by the socket's read deadline at the latest.
+    // handshake() makes the connection secure. Parks, by the socket's deadlines at the latest; if it was late
+    // for the read deadline, it can be called again with a later one.
     std::expected<void, Failure> handshake(runtime::TcpStream& tcp);
 
     // As the functions of Stream that call them.

@@ -16,25 +16,14 @@
 
 #include <algorithm>
 #include <atomic>
-#include <chrono>
 #include <cstdint>
 #include <mutex>
 
 #include "runtime/semaphore.h"
 #include "runtime/time.h"
+#include "service/upstream/patience.h"
 
 namespace sluice::upstream {
-
-/// How often who waits asks whether somebody is still waited for.
-inline constexpr runtime::Duration kLookUp = std::chrono::milliseconds(500);
-
-/// Asked then: whether it has become pointless, as the client has left. Plain, so that a request pays nothing
-/// for it.
-struct Pointless {
-    bool (*ask)(const void* of) = nullptr;
-    const void* of = nullptr;
-    bool operator()() const { return ask != nullptr && ask(of); }
-};
 
 class Line {
   public:

@@ -5,7 +5,11 @@
 
 #include <boost/asio/error.hpp>
 
+#include "service/tls/session.h"
+
 namespace sluice::upstream {
+
+using runtime::Time;
 
 namespace {
 
@@ -50,13 +54,13 @@ bool Server::same_as(const config::Server& settings, const config::Upstream& ups
 std::expected<Server::Stream, Error> Server::dial(runtime::Time deadline, runtime::Endpoint* peer,
                                                   Pointless pointless) {
     if (addresses.fixed()) return dial_one(addresses.only(), deadline, pointless);  // nearly always
-    const auto all = addresses.in_turn(deadline);
+    const auto all = while_wanted(deadline, pointless, [&](Time until) { return addresses.in_turn(until); });
     if (!all) return std::unexpected(all.error());
     Error last = Error::lookup;
     std::size_t left = all->size();
     for (const runtime::Endpoint& address : *all) {
         // One that does not answer leaves the others their share of the time.
-        const runtime::Time now = runtime::now();
+        const Time now = runtime::now();
         auto stream = dial_one(address, now + (deadline - now) / static_cast<int>(left--), pointless);
         if (stream) {
             if (peer != nullptr) *peer = address;
@@ -69,34 +73,51 @@ std::expected<Server::Stream, Error> Server::dial(runtime::Time deadline, runtim
     return std::unexpected(last);
 }
 
-std::expected<Server::Stream, Error> Server::dial_one(const runtime::Endpoint& peer, runtime::Time deadline,
+std::expected<Server::Stream, Error> Server::dial_one(const runtime::Endpoint& peer, Time deadline,
                                                       Pointless pointless) {
-    auto stream = runtime::TcpStream::begin_connect(peer, deadline);
-    if (!stream) return std::unexpected(error_of(stream.error()));
-    for (;;) {
-        const runtime::Time look_up = std::min<runtime::Time>(deadline, runtime::now() + kLookUp);
-        const runtime::error_code error = stream->await_connected(look_up);
-        if (!error) break;
-        if (error != boost::asio::error::timed_out || look_up == deadline)
+    auto tcp = while_wanted(deadline, pointless, [&](Time until) -> std::expected<runtime::TcpStream, Error> {
+        auto begun = runtime::TcpStream::begin_connect(peer, until);
+        if (!begun) return std::unexpected(error_of(begun.error()));
+        return std::move(*begun);
+    });
+    if (!tcp) return std::unexpected(tcp.error());
+    const auto connected = while_wanted(deadline, pointless, [&](Time until) -> std::expected<void, Error> {
+        if (const runtime::error_code error = tcp->await_connected(until))
             return std::unexpected(error_of(error));
-        if (pointless()) return std::unexpected(Error::client_gone);
-    }
-    if (connector_) return secure(std::move(*stream), deadline);
-    return std::move(*stream);
+        return {};
+    });
+    if (!connected) return std::unexpected(connected.error());
+    if (connector_) return secure(std::move(*tcp), deadline, pointless);
+    return std::move(*tcp);
 }
 
-std::expected<Server::Stream, Error> Server::secure(runtime::TcpStream tcp, runtime::Time deadline) {
-    tcp.read_deadline(deadline);
-    auto session = connector_->connect(tcp, host_, resumption_);
-    if (session) return Stream(std::move(tcp), std::move(*session));
-    const tls::Connector::Failed& failed = session.error();
-    if (const auto held_back = handshake_failed_.permit(runtime::now())) {
-        log_.warn("a TLS handshake with a server failed", {{"upstream", upstream_.name},
-                                                           {"server", text_},
-                                                           {"reason", failed.reason},
-                                                           {"held_back", *held_back}});
+std::expected<Server::Stream, Error> Server::secure(runtime::TcpStream tcp, Time deadline,
+                                                    Pointless pointless) {
+    auto session = connector_->begin(host_, resumption_);
+    if (!session) {
+        tell_handshake_failed(session.error());
+        return std::unexpected(Error::tls);
     }
-    return std::unexpected(failed.late ? Error::timeout : Error::tls);
+    tcp.write_deadline(deadline);
+    std::string reason;
+    const auto shaken = while_wanted(deadline, pointless, [&](Time until) -> std::expected<void, Error> {
+        tcp.read_deadline(until);
+        auto done = (*session)->handshake(tcp);
+        if (done) return {};
+        reason = std::move(done.error().reason);
+        return std::unexpected(done.error().late ? Error::timeout : Error::tls);
+    });
+    if (shaken) return Stream(std::move(tcp), std::move(*session));
+    if (shaken.error() != Error::client_gone) tell_handshake_failed(reason);
+    return std::unexpected(shaken.error());
+}
+
+void Server::tell_handshake_failed(const std::string& reason) {
+    if (const auto held_back = handshake_failed_.permit(runtime::now())) {
+        log_.warn(
+            "a TLS handshake with a server failed",
+            {{"upstream", upstream_.name}, {"server", text_}, {"reason", reason}, {"held_back", *held_back}});
+    }
 }
 
 std::expected<std::unique_ptr<Connection>, Error> Server::connect(runtime::Time deadline,

@@ -18,7 +18,7 @@
 #include "service/tls/stream.h"
 #include "service/upstream/addresses.h"
 #include "service/upstream/error.h"
-#include "service/upstream/line.h"
+#include "service/upstream/patience.h"
 #include "service/upstream/pool.h"
 #include "service/upstream/standing.h"
 
@@ -46,8 +46,8 @@ class Server {
     const std::optional<config::Health>& health() const { return upstream_.health; }
 
     /// A new connection, by `deadline`. Of several addresses each is tried, beginning with another each time.
-    /// `peer`: where to say which one it is. Under TLS the handshake is part of it. client_gone: it was
-    /// `pointless` when it had not been accepted for half a second, or for one more.
+    /// `peer`: where to say which one it is. Under TLS the handshake is part of it. client_gone: it had
+    /// become `pointless` when one of its steps had taken half a second, or one more.
     std::expected<Stream, Error> dial(runtime::Time deadline, runtime::Endpoint* peer = nullptr,
                                       Pointless pointless = {});
     /// The same, for requests.
@@ -83,7 +83,8 @@ class Server {
   private:
     std::expected<Stream, Error> dial_one(const runtime::Endpoint& peer, runtime::Time deadline,
                                           Pointless pointless);
-    std::expected<Stream, Error> secure(runtime::TcpStream tcp, runtime::Time deadline);
+    std::expected<Stream, Error> secure(runtime::TcpStream tcp, runtime::Time deadline, Pointless pointless);
+    void tell_handshake_failed(const std::string& reason);
 
     // Fixed.
     const std::string text_;

@@ -4,6 +4,7 @@ import collections
 import concurrent.futures
 import json
 import re
+import socket
 import threading
 import time
 
@@ -625,9 +626,23 @@ def test_connections_that_are_being_made_count(house, apps, closing):
         client.reset()
 
 
-def test_who_leaves_is_not_connected_for(house, closing):
-    nowhere = [closing(Blackhole()) for _ in range(3)]
-    sluice = house([each.address for each in nowhere], connect_timeout="60s", eject={"after": 1, "for": "10m"})
+class Mute:
+    """Connections to it are made, and that is all: no handshake, no answer."""
+
+    def __init__(self):
+        self._listener = socket.create_server(("127.0.0.1", 0))
+        self.address = "127.0.0.1:%d" % self._listener.getsockname()[1]
+
+    def stop(self):
+        self._listener.close()
+
+
+@pytest.mark.parametrize("kind", ["tcp", "unix", "tls"])
+def test_who_leaves_is_not_connected_for(house, closing, tmp_path, kind):
+    make = {"tcp": lambda _: Blackhole(), "unix": lambda i: Blackhole(tmp_path / f"{i}.sock"), "tls": lambda _: Mute()}[kind]
+    nowhere = [closing(make(i)) for i in range(3)]
+    secure = {"tls": {}} if kind == "tls" else {}
+    sluice = house([each.address for each in nowhere], connect_timeout="60s", eject={"after": 1, "for": "10m"}, **secure)
     client = sluice.client()
     client.send(get())
     wait_until(lambda: sluice.stats()["requests"]["in_flight"] == 1, "it waits")
@@ -638,6 +653,7 @@ def test_who_leaves_is_not_connected_for(house, closing):
     stats = sluice.stats()
     assert stats["requests"]["client_aborted"] == 1 and "504" not in stats["requests"]["by_status"]
     assert [server(sluice, each)["failures"] for each in nowhere] == [0, 0, 0], "it is not their doing"
+    assert "handshake" not in sluice.stderr
 
 
 # Idle connections

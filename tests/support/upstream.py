@@ -294,21 +294,22 @@ class Refusing:
 
 
 class Blackhole:
-    """An address where connecting hangs: its queue of connections is full and nobody accepts."""
+    """An address where connecting hangs: its queue of connections is full and nobody accepts. `path`: a Unix socket."""
 
-    def __init__(self):
-        self._listener = socket.socket()
-        self._listener.bind(("127.0.0.1", 0))
+    def __init__(self, path=None):
+        family = socket.AF_UNIX if path else socket.AF_INET
+        self._listener = socket.socket(family)
+        self._listener.bind(str(path) if path else ("127.0.0.1", 0))
         self._listener.listen(0)
-        self.address = "127.0.0.1:%d" % self._listener.getsockname()[1]
+        self.address = f"unix:{path}" if path else "127.0.0.1:%d" % self._listener.getsockname()[1]
         self._fillers = []
         while True:
-            filler = socket.socket()
+            filler = socket.socket(family)
             filler.settimeout(0.2)
             self._fillers.append(filler)
             try:
                 filler.connect(self._listener.getsockname())
-            except TimeoutError:
+            except (TimeoutError, BlockingIOError):  # TCP's, a Unix socket's
                 return
 
     def stop(self):
