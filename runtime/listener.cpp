@@ -130,6 +130,7 @@ TcpListener& TcpListener::operator=(TcpListener&& other) noexcept {
     path_inode_ = std::exchange(other.path_inode_, 0);
     before_ = std::move(other.before_);
     local_ = other.local_;
+    scarce_ = std::move(other.scarce_);
     return *this;
 }
 
@@ -192,6 +193,7 @@ std::expected<TcpStream, error_code> TcpListener::accept_from(sockaddr* address,
         }
         takes_all_ = true;  // the others were reported already
         if (scarce(error)) {
+            if (scarce_) scarce_(to_error(-error));
             this_task::sleep_for(kScarcityPause);  // not at all, once the task is to end
             if (this_task::cancelled())
                 return std::unexpected(error_code(boost::asio::error::operation_aborted));

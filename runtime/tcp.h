@@ -4,6 +4,7 @@
 #include <cstddef>
 #include <cstdint>
 #include <expected>
+#include <functional>
 #include <span>
 #include <utility>
 #include <vector>
@@ -212,6 +213,10 @@ class TcpListener {
     // As above; also stores the peer's address, which costs no system call here.
     std::expected<TcpStream, error_code> accept(Endpoint& peer);
 
+    // when_scarce(): `tell` is called by accept(), each time that it has no descriptor or no memory for a
+    // connection and is about to wait. REQUIRES: nobody accepts yet.
+    void when_scarce(std::function<void(const error_code&)> tell) { scarce_ = std::move(tell); }
+
     // close() wakes accept() and ends it as told there. Any thread. The descriptor goes with the object.
     void close();
 
@@ -242,6 +247,7 @@ class TcpListener {
     std::uint64_t path_inode_ = 0;       // of the Unix path, to remove no successor's
     std::vector<std::uint64_t> before_;  // with reuse_port: sockets that listened there already
     Endpoint local_;
+    std::function<void(const error_code&)> scarce_;
 };
 
 namespace detail {

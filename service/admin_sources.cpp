@@ -236,7 +236,7 @@ admin::BanList lift(const proxy::Context& context, const std::string& key) {
 
 }  // namespace
 
-admin::Sources admin_sources(const Observed& service, std::function<std::vector<std::string>()> reload) {
+admin::Sources admin_sources(const Observed& service, std::function<admin::Reloaded()> reload) {
     const commands::BuildInfo build = commands::build_info();
     return {.version = build.version,
             .commit = build.commit,

@@ -24,6 +24,6 @@ struct Observed {
     const std::atomic<bool>& ready;
 };
 
-admin::Sources admin_sources(const Observed& service, std::function<std::vector<std::string>()> reload);
+admin::Sources admin_sources(const Observed& service, std::function<admin::Reloaded()> reload);
 
 }  // namespace sluice

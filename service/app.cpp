@@ -44,7 +44,8 @@ using namespace std::chrono_literals;
 
 namespace {
 
-using Problems = std::vector<std::string>;  // one line each; empty: none
+using Problems = std::vector<std::string>;  // one line each
+using Kept = std::vector<std::string>;  // settings that a reload does not change, and the file has otherwise
 
 constexpr int kFine = 0;
 constexpr int kFailed = 1;
@@ -109,9 +110,9 @@ class App {
     void tell_tasks();
     void drain();
 
-    Problems reload();
-    Problems apply(config::Config loaded);
-    Problems reload_and_log(std::string_view why);
+    std::expected<Kept, Problems> reload();
+    std::expected<void, Problems> apply(config::Config loaded);
+    std::expected<Kept, Problems> reload_and_log(std::string_view why);
 
     // Fixed.
     runtime::Scheduler& scheduler_;
@@ -313,31 +314,35 @@ void App::drain() {
 }
 
 // All or nothing: what could fail is done before anything is changed.
-Problems App::reload() {
+std::expected<Kept, Problems> App::reload() {
     const std::scoped_lock hold(reloading_);
     auto loaded = runtime::blocking([this] { return config::load(path_, environment_, commands::judges()); });
-    if (!loaded) return to_lines(loaded.error());
-    if (context_.draining.load()) return {"the service is draining; nothing is reloaded"};
-    for (const std::string_view setting : keep_what_stays(snapshots_.current()->config, *loaded))
+    if (!loaded) return std::unexpected(to_lines(loaded.error()));
+    if (context_.draining.load())
+        return std::unexpected(Problems{"the service is draining; nothing is reloaded"});
+    const Kept kept = keep_what_stays(snapshots_.current()->config, *loaded);
+    for (const std::string& setting : kept)
         telemetry_.log.warn("a reload does not change this; restart to do so", {{"setting", setting}});
     // Before they are read: what changes from then on is noticed.
     if (watch_) watch_->follow(files_of(path_, *loaded));
-    Problems problems = apply(std::move(*loaded));
-    if (watch_ && !problems.empty()) watch_->follow(files_of(path_, snapshots_.current()->config));
-    return problems;
+    const auto applied = apply(std::move(*loaded));
+    if (applied) return kept;
+    if (watch_) watch_->follow(files_of(path_, snapshots_.current()->config));
+    return std::unexpected(applied.error());
 }
 
-Problems App::apply(config::Config loaded) {
-    if (const auto opened = front_.prepare(loaded.listen); !opened) return {opened.error()};
+std::expected<void, Problems> App::apply(config::Config loaded) {
+    if (const auto opened = front_.prepare(loaded.listen); !opened)
+        return std::unexpected(Problems{opened.error()});
     if (const auto opened = check_.prepare(loaded); !opened) {
         front_.rollback();
-        return {"check: " + opened.error()};
+        return std::unexpected(Problems{"check: " + opened.error()});
     }
     auto next = loader_.load(std::move(loaded));
     if (!next) {
         front_.rollback();
         check_.rollback();
-        return {next.error()};
+        return std::unexpected(Problems{next.error()});
     }
     const config::Config& config = (*next)->config;
     snapshots_.replace(*next);
@@ -354,16 +359,16 @@ Problems App::apply(config::Config loaded) {
     return {};
 }
 
-Problems App::reload_and_log(std::string_view why) {
-    Problems problems = reload();
-    if (problems.empty()) return problems;
+std::expected<Kept, Problems> App::reload_and_log(std::string_view why) {
+    auto reloaded = reload();
+    if (reloaded) return reloaded;
     if (context_.draining.load()) {
         telemetry_.log.info("not reloaded: the service is draining", {{"because", why}});
-        return problems;
+        return reloaded;
     }
-    for (const std::string& problem : problems)
+    for (const std::string& problem : reloaded.error())
         telemetry_.log.error("not reloaded, nothing has changed", {{"because", why}, {"problem", problem}});
-    return problems;
+    return reloaded;
 }
 
 // The end has come, and its code is known: to ask for it once more does not make it a death by a signal.

@@ -29,6 +29,7 @@ struct Posed {
     std::string line;
     http::RequestHead head;
     policy::Address client;
+    std::size_t route = policy::Policy::kNoRoute;
 
     policy::Request request() const { return {head, "", client}; }
 };
@@ -64,6 +65,7 @@ std::expected<void, std::string> pose(const admin::Question& question, const pol
     } else if (!policy::parse_forwarded_address(*question.client, posed.client)) {
         return Failed("the client is no address");
     }
+    posed.route = policy.route(posed.request());
     return {};
 }
 
@@ -98,12 +100,12 @@ void account(proxy::Context& context, const Posed& posed, const policy::Verdict&
                                       .host = posed.head.host,
                                       .target = posed.head.target,
                                       .request_id = {},
-                                      .route = {},
                                       .status = static_cast<std::uint16_t>(decision.status),
                                       .bytes_out = decision.body.size(),
                                       .duration = runtime::now() - began,
                                       .upstream = {},
                                       .server = {}};
+    if (posed.route != policy::Policy::kNoRoute) outcome.route = static_cast<std::uint32_t>(posed.route);
     if (verdict.refused_by)
         outcome.limit = verdict.refused_by->limit->settings.name;
     else if (verdict.banned_by)
@@ -154,8 +156,8 @@ std::expected<admin::Decision, std::string> check(proxy::Context& context, const
 
     context.telemetry.counters.request_started();
     const policy::Request request = posed.request();
-    policy::Verdict verdict = policy::decide(policy, context.clients, request, policy.route(request),
-                                             nanos(began), &context.waiting);
+    policy::Verdict verdict =
+        policy::decide(policy, context.clients, request, posed.route, nanos(began), &context.waiting);
     const policy::Slots slots(context.clients, context.waiting, verdict);
     bool delayed = false;
     if (verdict.kind == Kind::delayed) await(context, verdict, posed.client, delayed);
@@ -188,7 +190,7 @@ std::expected<admin::Explanation, std::string> explain(const proxy::Context& con
     Posed posed;
     if (auto wrong = pose(question, policy, posed); !wrong) return Failed(std::move(wrong.error()));
     const policy::Request request = posed.request();
-    const std::size_t route = policy.route(request);
+    const std::size_t route = posed.route;
 
     admin::Explanation told{.client = std::string(proxy::AddressText(posed.client).view()),
                             .verdict = "none"};

@@ -50,7 +50,7 @@ std::expected<void, std::string> Front::prepare(const std::vector<config::Listen
     std::vector<Planned> planned;
     for (const config::Listen& listen : wanted) {
         const auto known = [&](const Planned& each) {
-            return each.entrances->entries.front().address == listen.address;
+            return each.entrances->entries().front().address == listen.address;
         };
         if (std::ranges::any_of(planned, known)) continue;
         auto entrances = entrances_at(wanted, listen.address);
@@ -65,32 +65,26 @@ std::expected<void, std::string> Front::prepare(const std::vector<config::Listen
 
 std::expected<Front::EntrancesPtr, std::string> Front::entrances_at(const std::vector<config::Listen>& wanted,
                                                                     const config::Address& address) {
-    auto entrances = std::make_shared<proxy::Entrances>();
+    std::vector<config::Listen> entries;
     std::vector<tls::Acceptor::Files> files;
     for (const config::Listen& listen : wanted) {
         if (listen.address != address) continue;
-        entrances->entries.push_back(listen);
+        entries.push_back(listen);
         if (const auto& tls = listen.tls) files.push_back({tls->certificate, tls->key, tls->client_ca});
     }
-    if (files.empty()) return entrances;
+    if (files.empty()) return std::make_shared<const proxy::Entrances>(std::move(entries), nullptr);
     auto acceptor = runtime::blocking([&] { return tls::Acceptor::make(files, ticket_keys_); });
     if (!acceptor) return std::unexpected("cannot serve TLS on " + address.text + ": " + acceptor.error());
-    entrances->acceptor = std::move(*acceptor);
-    return entrances;
+    return std::make_shared<const proxy::Entrances>(std::move(entries), std::move(*acceptor));
 }
 
 std::expected<Front::Planned, std::string> Front::plan(EntrancesPtr entrances,
                                                        const std::vector<config::Listen>& wanted) const {
-    const config::Address& address = entrances->entries.front().address;
+    const config::Address& address = entrances->entries().front().address;
     const auto open = std::ranges::find_if(
         open_, [&](const ListenerPtr& listener) { return listener->address() == address; });
-    if (open != open_.end()) {
-        if ((*open)->reuse_port() != entrances->entries.front().reuse_port)
-            context_.telemetry.log.warn("a reload does not change this; restart to do so",
-                                        {{"setting", "listen.reuse_port"}, {"address", address.text}});
-        return Planned{std::move(entrances), *open, false};
-    }
-    auto socket = open_beside(entrances->entries.front(), wanted);
+    if (open != open_.end()) return Planned{std::move(entrances), *open, false};
+    auto socket = open_beside(entrances->entries().front(), wanted);
     if (!socket) return std::unexpected(socket.error());
     auto listener = std::make_shared<proxy::Listener>(context_, entrances, std::move(*socket));
     return Planned{std::move(entrances), std::move(listener), true};

@@ -1,6 +1,15 @@
 #include "service/part_settings.h"
 
+#include <algorithm>
+#include <string_view>
+
 namespace sluice {
+
+namespace {
+
+constexpr std::string_view kReusePort = "listen.reuse_port";
+
+}  // namespace
 
 telemetry::Log::Options log_options(const config::Log& log) {
     return {.level = static_cast<telemetry::LogLevel>(log.level),
@@ -28,8 +37,8 @@ std::vector<std::string> files_of(const std::string& path, const config::Config&
     return files;
 }
 
-std::vector<std::string_view> keep_what_stays(const config::Config& now, config::Config& next) {
-    std::vector<std::string_view> kept;
+std::vector<std::string> keep_what_stays(const config::Config& now, config::Config& next) {
+    std::vector<std::string> kept;
     if (next.admin.has_value() != now.admin.has_value()) {
         kept.push_back("admin");
         next.admin = now.admin;
@@ -40,6 +49,12 @@ std::vector<std::string_view> keep_what_stays(const config::Config& now, config:
     if (next.runtime != now.runtime) {
         kept.push_back("runtime");
         next.runtime = now.runtime;
+    }
+    for (config::Listen& listen : next.listen) {
+        const auto open = std::ranges::find(now.listen, listen.address, &config::Listen::address);
+        if (open == now.listen.end() || open->reuse_port == listen.reuse_port) continue;
+        if (std::ranges::find(kept, kReusePort) == kept.end()) kept.emplace_back(kReusePort);
+        listen.reuse_port = open->reuse_port;
     }
     return kept;
 }

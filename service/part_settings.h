@@ -3,7 +3,6 @@
 // What the configuration means to the parts that know nothing of it.
 
 #include <string>
-#include <string_view>
 #include <vector>
 
 #include "config/model.h"
@@ -21,8 +20,8 @@ limit::Janitor::Settings janitor_settings(const config::Clients& clients);
 /// read.
 std::vector<std::string> files_of(const std::string& path, const config::Config& config);
 
-/// Has `next` keep what a reload does not change of `now`: the runtime, and the admin listener's address.
-/// Returns the settings that it had otherwise.
-std::vector<std::string_view> keep_what_stays(const config::Config& now, config::Config& next);
+/// Has `next` keep what a reload does not change of `now`: the runtime, the admin listener's address, and
+/// whether the port of an address that stays is shared. Returns the settings that it had otherwise.
+std::vector<std::string> keep_what_stays(const config::Config& now, config::Config& next);
 
 }  // namespace sluice

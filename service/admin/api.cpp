@@ -2,6 +2,7 @@
 
 #include <algorithm>
 #include <charconv>
+#include <memory>
 #include <variant>
 
 #include "service/admin/client_calls.h"
@@ -80,11 +81,11 @@ Response trace(const Sources& sources, const Request& request) {
 
 Response reload(const Sources& sources) {
     if (!sources.reload) return missing("a reload");
-    const ReloadErrors errors = sources.reload();
-    if (errors.empty()) return json("{\"reloaded\": true}\n");
+    const Reloaded reloaded = sources.reload();
+    if (reloaded) return json(text_of({{"reloaded", true}, {"needs_restart", *reloaded}}));
     Response refusal = problem(422, "not reloaded; nothing was changed");
     Json body = Json::parse(refusal.body);
-    body["errors"] = errors;
+    body["errors"] = reloaded.error();
     refusal.body = text_of(body);
     return refusal;
 }
@@ -97,7 +98,10 @@ std::vector<Route> api(const Sources& sources) {
         {"GET", "/healthz", [](const Request&) { return text("alive\n"); }, true},
         {"GET", "/readyz", [s](const Request&) { return ready(*s); }, true},
         {"GET", "/stats", [s](const Request&) { return json(to_json(collect(*s))); }},
-        {"GET", "/stats/clients", [s](const Request& request) { return clients(*s, request); }},
+        {.method = "GET",
+         .path = "/stats/clients",
+         .handle = [s](const Request& request) { return clients(*s, request); },
+         .heavy = true},
         {"GET", "/metrics",
          [s](const Request&) {
              return Response{.content_type = "text/plain; version=0.0.4; charset=utf-8",
@@ -111,7 +115,8 @@ std::vector<Route> api(const Sources& sources) {
         {"GET", "/config",
          [s](const Request&) { return s->config ? json(s->config()) : missing("the configuration"); }},
         {.method = "GET", .path = "/", .handle = [](const Request&) { return dashboard(); }, .asks = true},
-        {"GET", "/events", [s](const Request&) { return events(*s); }},
+        {"GET", "/events",
+         [events = std::make_shared<Events>(sources)](const Request&) { return events->stream(); }},
         {"GET", "/check", [s](const Request& request) { return check(s->check, request); }},
         {"GET", "/explain", [s](const Request& request) { return explain(s->explain, request); }},
         {"POST", "/reload", [s](const Request&) { return reload(*s); }},

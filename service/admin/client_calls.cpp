@@ -81,10 +81,13 @@ std::expected<std::size_t, std::string> top_of(const Request& request, std::size
 
 std::vector<Route> client_calls(const Sources& sources) {
     const Sources* const s = &sources;
+    const auto heavy = [](std::string_view method, std::string_view path, auto handle) {
+        return Route{.method = method, .path = path, .handle = handle, .heavy = true};
+    };
     return {
-        {"GET", "/clients/{key}", [s](const Request& request) { return client(*s, request); }},
-        {"DELETE", "/clients/{key}", [s](const Request& request) { return forget(*s, request); }},
-        {"GET", "/bans", [s](const Request& request) { return bans(*s, request); }},
+        heavy("GET", "/clients/{key}", [s](const Request& request) { return client(*s, request); }),
+        heavy("DELETE", "/clients/{key}", [s](const Request& request) { return forget(*s, request); }),
+        heavy("GET", "/bans", [s](const Request& request) { return bans(*s, request); }),
         {"PUT", "/bans/{key}", [s](const Request& request) { return ban(*s, request); }},
         {"DELETE", "/bans/{key}", [s](const Request& request) { return lift(*s, request); }},
     };

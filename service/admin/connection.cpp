@@ -161,6 +161,7 @@ bool Server::Connection::send_stream(const Response& response, bool to_head) {
     std::string start = "HTTP/1.1 200 OK\r\nContent-Type: " + response.content_type +
                         "\r\nConnection: close\r\n" + field_lines(response) + "\r\n";
     if (!send_bytes(start) || to_head) return false;
+    state_.store(State::streams);
     response.stream({.send =
                          [this](std::string_view piece) {
                              stream_.write_deadline(runtime::now() + options_.send);

@@ -39,6 +39,14 @@ class Server::Connection {
         auto idle = State::idle;
         if (state_.compare_exchange_strong(idle, State::ended)) stream_.cancel();
     }
+    /// Any thread: ends it, to make room for another, unless it is answering a call; a stream only
+    /// `if_streams`. Whether it does.
+    bool give_way(bool if_streams) {
+        auto expected = if_streams ? State::streams : State::idle;
+        const bool ends = state_.compare_exchange_strong(expected, State::ended);
+        if (ends) stream_.cancel();
+        return ends;
+    }
     /// Any thread.
     void cancel() { stream_.cancel(); }
 
@@ -59,7 +67,7 @@ class Server::Connection {
     bool send_bytes(std::string_view bytes);
     void linger();
 
-    enum class State : unsigned char { idle, busy, ended };
+    enum class State : unsigned char { idle, busy, streams, ended };
 
     const Options& options_;
     const runtime::Endpoint caller_;

@@ -1,8 +1,8 @@
 #include "service/admin/events.h"
 
-#include <algorithm>
 #include <chrono>
-#include <memory>
+#include <mutex>
+#include <utility>
 
 #include "service/admin/stats_json.h"
 
@@ -10,6 +10,8 @@ namespace sluice::admin {
 namespace {
 
 constexpr auto kEvery = std::chrono::seconds(1);
+// Nobody has listened for so long: what happened since then is no window of what happens now.
+constexpr auto kPause = std::chrono::seconds(5);
 
 double seconds(runtime::Duration d) {
     return std::chrono::duration<double>(d).count();
@@ -30,18 +32,29 @@ std::string event(const Stats& stats, const Stats* before) {
 
 }  // namespace
 
-Response events(const Sources& sources) {
-    const auto stream = [s = &sources](const Stream& client) {
-        std::unique_ptr<Stats> before;  // 15 KB: not on the stack
-        bool here = client.send("retry: 1000\n\n");
-        for (runtime::Time next = runtime::now(); here; here = client.wait_until(next += kEvery)) {
-            auto stats = std::make_unique<Stats>(collect(*s));
-            if (!client.send(event(*stats, before.get()))) return;
-            before = std::move(stats);
-            next = std::max(next, runtime::now() - kEvery);  // after a stall: no burst to catch up
-        }
-    };
-    return {.content_type = "text/event-stream", .stream = stream};
+Events::Events(const Sources& sources) : sources_(sources) {}
+Events::~Events() = default;
+
+Response Events::stream() {
+    return {.content_type = "text/event-stream", .stream = [this](const Stream& client) { send_to(client); }};
+}
+
+void Events::send_to(const Stream& client) {
+    if (!client.send("retry: 1000\n\n")) return;
+    for (EventPtr event = after(nullptr); client.send(event->text); event = after(event))
+        if (!client.wait_until(event->made + kEvery)) return;
+}
+
+// Of all whose second is over at the same moment the first makes the next.
+Events::EventPtr Events::after(const EventPtr& last) {
+    const std::scoped_lock hold(lock_);
+    const runtime::Time now = runtime::now();
+    if (newest_ && newest_ != last && now < newest_->made + kEvery) return newest_;
+    auto figures = std::make_unique<Stats>(collect(sources_));
+    const bool follows = newest_ && now < newest_->made + kPause;
+    newest_ = std::make_shared<const Event>(now, event(*figures, follows ? figures_.get() : nullptr));
+    figures_ = std::move(figures);
+    return newest_;
 }
 
 }  // namespace sluice::admin

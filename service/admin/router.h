@@ -16,7 +16,8 @@ struct Route {
     std::string_view method;
     std::string_view path;
     std::function<Response(const Request&)> handle;
-    bool open = false;  // needs no token
+    bool open = false;   // needs no token
+    bool heavy = false;  // computes for so long that it would keep a worker from others: not called by a task
     bool asks = false;  // without the token its answer is given all the same, as 401: a page that asks for it
 };
 

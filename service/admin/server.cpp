@@ -1,13 +1,23 @@
 #include "service/admin/server.h"
 
+#include <algorithm>
 #include <exception>
 #include <new>
+#include <ranges>
 
+#include "runtime/blocking.h"
 #include "runtime/go.h"
 #include "service/admin/access.h"
 #include "service/admin/connection.h"
 
 namespace sluice::admin {
+namespace {
+
+// Of the connections there have been longest, how many are asked to give way; and how many that do so may not
+// have ended yet.
+constexpr std::size_t kGivingWayMax = 64;
+
+}  // namespace
 
 Server::Server(runtime::TcpListener listener, std::vector<Route> routes, Options options, telemetry::Log& log)
     : router_(std::move(routes)),
@@ -33,7 +43,7 @@ void Server::start(runtime::TcpStream stream, const runtime::Endpoint& caller) {
     {
         const std::scoped_lock hold(mutex_);
         if (closing_) return;
-        if (connections_.size() >= connections_max_) return connection->turn_away();
+        if (!has_room()) return connection->turn_away();
         if (finishing_) connection->answer_once();
         connections_.push_back(connection.get());
         serving_.add();
@@ -49,6 +59,15 @@ void Server::start(runtime::TcpStream stream, const runtime::Endpoint& caller) {
         delete served;
         serving_.done();
     }
+}
+
+// Under mutex_.
+bool Server::has_room() const {
+    if (connections_.size() < connections_max_) return true;
+    if (connections_.size() >= connections_max_ + kGivingWayMax) return false;
+    const auto oldest = connections_ | std::views::take(kGivingWayMax);
+    return std::ranges::any_of(oldest, [](Connection* each) { return each->give_way(false); }) ||
+           std::ranges::any_of(oldest, [](Connection* each) { return each->give_way(true); });
 }
 
 void Server::finish() {
@@ -105,7 +124,8 @@ Response Server::respond(Request& request) const {
         return problem(403, "a page of another origin may not change anything here");
     }
     try {
-        return match.route->handle(request);
+        const auto handle = [&] { return match.route->handle(request); };
+        return match.route->heavy ? runtime::blocking(handle) : handle();
     } catch (const std::exception& error) {
         log_.error("admin call failed", {{"path", request.path}, {"error", error.what()}});
         return problem(500, error.what());

@@ -17,7 +17,9 @@ namespace sluice::admin {
 
 /// The admin listener: HTTP/1.1 for operators, probes and scrapers. A task for each connection, which answers
 /// one call after the other. Everything is bounded: connections, the size of heads and bodies, the time that
-/// a client may take for each; beyond the connections it answers 503 and closes.
+/// a client may take for each. Beyond the connections one that idles gives way to the newcomer, the oldest
+/// first, or else one that streams, so that a probe gets through; when all are answering calls, the newcomer
+/// is told 503.
 ///
 ///     Server server(std::move(*listener), api(sources), {.token = "…"}, log);
 ///     go([&] { server.run(); });
@@ -64,6 +66,7 @@ class Server {
     class Connection;
 
     void start(runtime::TcpStream stream, const runtime::Endpoint& caller);
+    bool has_room() const;
     void serve(std::unique_ptr<Connection> connection);
     Response respond(Request& request) const;
     bool may_call(const Request& request) const;

@@ -1,8 +1,9 @@
 #pragma once
 
 // What the admin listener may see of the running service, and ask of it. Filled in by the app; plain values
-// and callbacks, so that neither side knows the other's classes. Each callback is called by a task, any
-// number at once, and may park; a callback that is empty makes its calls answer 501.
+// and callbacks, so that neither side knows the other's classes. Each callback is called by a task, or by a
+// thread of blocking(), any number at once, and may park; a callback that is empty makes its calls answer
+// 501.
 
 #include <cstdint>
 #include <expected>
@@ -134,8 +135,9 @@ struct AccessLogFigures {
     std::uint64_t dropped = 0;
 };
 
-/// One rule of a configuration that was not met, as `sluice check` prints it.
-using ReloadErrors = std::vector<std::string>;
+/// What a reload came to: the settings that the file has otherwise and only a restart will change; or, when
+/// nothing was changed, why: each rule that was not met, as `sluice check` prints it.
+using Reloaded = std::expected<std::vector<std::string>, std::vector<std::string>>;
 
 struct Sources {
     std::string version;
@@ -170,8 +172,8 @@ struct Sources {
     Explain explain;
 
     // The configuration.
-    std::function<std::string()> config;   // in force, as JSON, secrets hidden
-    std::function<ReloadErrors()> reload;  // reads the file again; empty: it is in force now
+    std::function<std::string()> config;  // in force, as JSON, secrets hidden
+    std::function<Reloaded()> reload;     // reads the file again
 };
 
 }  // namespace sluice::admin

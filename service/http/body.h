@@ -45,6 +45,11 @@ class BodyReader {
     std::expected<Piece, Refusal> feed(std::span<char> raw);
 
     bool done() const { return state_ == State::done; }
+    /// Whether nothing of it was taken yet.
+    bool untouched() const {
+        return bytes_ == 0 && (state_ == State::length || state_ == State::until_close ||
+                               (state_ == State::size && digits_ == 0));
+    }
     /// Whether the connection may end here without anything being missing.
     bool may_end() const { return done() || state_ == State::until_close; }
     /// Data handed out so far.

@@ -50,7 +50,7 @@ Connection::Connection(Context& context, std::shared_ptr<const Entrances> entran
       entrances_(std::move(entrances)),
       stream_(std::move(stream)),
       peer_(policy::address_of(peer)),
-      entrance_(&entrances_->entries.front()),
+      entrance_(&entrances_->entries().front()),
       introduced_(!entrance_->proxy_protocol) {
     context_.registry.add(*this);
     context_.telemetry.counters.connection_accepted();
@@ -93,7 +93,7 @@ void Connection::serve(runtime::Time first_by, runtime::Time reported) {
         if (!introduce(buffers.request, first_by)) return;
         if (buffers.request.empty() && rest(first_by)) return void(self.release());
     }
-    if (entrances_->acceptor && !stream_.secure()) [[unlikely]] {
+    if (entrances_->acceptor() != nullptr && !stream_.secure()) [[unlikely]] {
         if (!shake_hands(buffers.request.bytes(), first_by)) return;
         buffers.request.keep(buffers.request.bytes().last(0));
         if (rest(first_by)) return void(self.release());
@@ -132,10 +132,10 @@ void Connection::cancel() {
 // Whoever speaks HTTP in the clear where TLS is spoken is told so, since its user can do something about it.
 [[gnu::noinline]] bool Connection::shake_hands(std::span<const char> early, runtime::Time deadline) {
     stream_.read_deadline(deadline);
-    auto accepted = entrances_->acceptor->accept(stream_.plain(), early);
+    auto accepted = entrances_->acceptor()->accept(stream_.plain(), early);
     if (accepted) {
         context_.telemetry.counters.handshake_done();
-        entrance_ = &entrances_->entries[accepted->entry];
+        entrance_ = &entrances_->entries()[accepted->entry];
         stream_.protect(std::move(accepted->session));
         return true;
     }

@@ -43,6 +43,9 @@ class Connection final : public runtime::Dormant, public Registered {
     }
     /// Of the configuration that snapshot() returned last.
     std::uint64_t snapshot_version() const { return version_; }
+    /// Whether a request for this host belongs to an entrance that would have asked the client for a
+    /// certificate, and has not come in by it.
+    bool misdirected(std::string_view host) const { return entrances_->misdirected(*entrance_, host); }
     /// Whether another request may follow the present one, as far as we are concerned.
     bool goes_on() const;
 

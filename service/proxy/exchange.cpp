@@ -60,6 +60,9 @@ After Exchange::run(runtime::Time first_by, runtime::Time reported) {
 }
 
 After Exchange::serve() {
+    if (client_.misdirected(request_.head().host)) [[unlikely]]
+        return refuse({Stage::route, Source::client, 421, false,
+                       "this host asks for a client certificate: connect anew, by its name"});
     const policy::Policy& policy = *snapshot_.policy;
     const policy::Identifier& identifier = policy.identifier();
     const policy::Client client = identifier.identify(client_.peer(), request_.head().fields);
@@ -82,6 +85,7 @@ After Exchange::serve() {
         }
         return refuse({Stage::route, Source::client, 404, false, "no route matches this request"});
     }
+    if (route != policy::Policy::kNoRoute) outcome_.route = static_cast<std::uint32_t>(route);
     policy::Verdict verdict =
         policy::decide(policy, context_.clients, request, route, now, &context_.waiting);
     policy::Slots slots(context_.clients, context_.waiting, verdict);

@@ -99,7 +99,7 @@ Forward::Step Forward::attempt(upstream::Tried& tried, bool fresh, runtime::Time
                                        .reason = "with what is added, the head is too long to be forwarded"});
     }
     if (auto sent = upward.begin(text, request_.first(), now); !sent) {
-        sent.error().retryable = sent.error().retryable && may_repeat();
+        sent.error().retryable = sent.error().retryable && may_repeat(false);
         blame(sent.error());
         return sent;
     }
@@ -116,6 +116,7 @@ Forward::Step Forward::attempt(upstream::Tried& tried, bool fresh, runtime::Time
     if (upload.failure() && upload.failure()->source == Source::client) {
         return std::unexpected(*upload.failure());
     }
+    if (!step) step.error().retryable = step.error().retryable && may_repeat(upload.started());
     if (step) step = head.status == 101 ? change_protocol(head) : relay(head);
     if (!step && lease_) blame(step.error());
     return step;
@@ -142,9 +143,12 @@ std::string_view Forward::write_head(const upstream::Server& server) {
 }
 
 // A request may be sent again when its connection had been idle, so that the server may have closed it before
-// it read anything; when it may be carried out twice (RFC 9110 §9.2.2); and when all of it is still here.
-bool Forward::may_repeat() const {
-    return lease_.reused() && http::is_idempotent(request_.head().method) && request_.body().done();
+// it read anything; when it may be carried out twice (RFC 9110 §9.2.2); and when all of it is still here, or
+// its body still to come. REQUIRES: no upload is under way; `uploaded`: there was one.
+bool Forward::may_repeat(bool uploaded) const {
+    const http::BodyReader& body = request_.body();
+    return lease_.reused() && http::is_idempotent(request_.head().method) &&
+           (body.untouched() || (body.done() && !uploaded));
 }
 
 Forward::Step Forward::receive_head(http::ResponseHead& head, Upload& upload) {
@@ -209,7 +213,7 @@ Failure Forward::no_head(const runtime::error_code& error, const Upload& upload)
     return failed(Stage::response_head, 502, UpstreamFailure::reset,
                   heard_ ? "the upstream closed the connection within its answer"
                          : "the upstream closed the connection without an answer",
-                  !heard_ && !upload.started() && may_repeat());
+                  !heard_);
 }
 
 Forward::Step Forward::interim(const http::ResponseHead& head) {

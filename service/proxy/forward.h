@@ -74,7 +74,7 @@ class Forward {
     Step relay(const http::ResponseHead& head);
     std::string_view answer_head(const http::ResponseHead& head, Relay::Framing framing);
     void release(const http::ResponseHead& head, bool nothing_behind);
-    bool may_repeat() const;
+    bool may_repeat(bool uploaded) const;
     void blame(const Failure& failure);
 
     std::span<char> unread() { return std::span(buffers_.upstream).subspan(read_, filled_ - read_); }

@@ -11,11 +11,12 @@
 namespace sluice::proxy {
 
 void Listener::run() {
+    socket_.when_scarce([this](const runtime::error_code& error) { tell_scarcity(error); });
     runtime::Endpoint peer;
     while (auto stream = socket_.accept(peer)) {
         const auto snapshot = context_.snapshots.current();
         auto entrances = this->entrances();
-        const bool secure = entrances->acceptor != nullptr;
+        const bool secure = entrances->acceptor() != nullptr;
         if (context_.overloaded.load(std::memory_order_relaxed)) [[unlikely]] {
             turn_away(std::move(*stream), secure, http::kLowOnMemory);
         } else if (context_.registry.admit(snapshot->config.max.connections)) {
@@ -39,6 +40,13 @@ void Listener::turn_away(runtime::TcpStream stream, bool secure, std::string_vie
     stream.end_follows();
     stream.write_some(boost::asio::buffer(answer), ignored);
     stream.shutdown_send(ignored);
+}
+
+void Listener::tell_scarcity(const runtime::error_code& error) {
+    if (const auto held_back = scarcity_.permit(runtime::now()))
+        context_.telemetry.log.warn(
+            "who connects waits: there is no descriptor (ulimit -n) or no memory for a connection",
+            {{"address", address_.text}, {"reason", error.message()}, {"held_back", *held_back}});
 }
 
 }  // namespace sluice::proxy

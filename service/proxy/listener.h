@@ -10,6 +10,7 @@
 #include "runtime/semaphore.h"
 #include "runtime/tcp.h"
 #include "service/proxy/entrances.h"
+#include "service/telemetry/log.h"
 
 namespace sluice::proxy {
 
@@ -48,15 +49,17 @@ class Listener {
 
   private:
     void turn_away(runtime::TcpStream stream, bool secure, std::string_view answer);
+    void tell_scarcity(const runtime::error_code& error);
 
     Context& context_;
     runtime::TcpListener socket_;
     runtime::Semaphore ended_{0};
+    telemetry::Throttle scarcity_{};
 
     mutable std::mutex lock_;
     std::shared_ptr<const Entrances> entrances_;  // connections may outlive it; guarded by lock_
-    const config::Address address_ = entrances_->entries.front().address;
-    const bool reuse_port_ = entrances_->entries.front().reuse_port;
+    const config::Address address_ = entrances_->entries().front().address;
+    const bool reuse_port_ = entrances_->entries().front().reuse_port;
 };
 
 }  // namespace sluice::proxy

@@ -9,9 +9,8 @@ namespace {
 constexpr std::size_t kTextMax = 2048;
 
 constexpr std::string_view RequestOutcome::* kTexts[] = {
-    &RequestOutcome::limit, &RequestOutcome::client,   &RequestOutcome::method,
-    &RequestOutcome::host,  &RequestOutcome::target,   &RequestOutcome::request_id,
-    &RequestOutcome::route, &RequestOutcome::upstream, &RequestOutcome::server,
+    &RequestOutcome::limit,  &RequestOutcome::client,     &RequestOutcome::method,   &RequestOutcome::host,
+    &RequestOutcome::target, &RequestOutcome::request_id, &RequestOutcome::upstream, &RequestOutcome::server,
 };
 
 }  // namespace

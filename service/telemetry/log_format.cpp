@@ -20,7 +20,7 @@ void write_details(Line& line, const RequestOutcome& outcome) {
     if (!outcome.limit.empty()) line.string("limit", outcome.limit, kValueMax);
     if (outcome.delayed) line.yes("delayed");
     if (outcome.shadow_limited) line.yes("shadow_limited");
-    if (!outcome.route.empty()) line.string("route", outcome.route, kValueMax);
+    if (outcome.route) line.number("route", *outcome.route);
     if (outcome.forwarded()) line.string("upstream", outcome.upstream, kValueMax);
     if (!outcome.server.empty()) line.string("server", outcome.server, kValueMax);
     if (outcome.upstream_duration > runtime::Duration::zero()) {

@@ -1,6 +1,7 @@
 #pragma once
 
 #include <cstdint>
+#include <optional>
 #include <string_view>
 
 #include "runtime/time.h"
@@ -46,7 +47,7 @@ struct RequestOutcome {
     std::string_view host;
     std::string_view target;  // as received, the query included
     std::string_view request_id;
-    std::string_view route;
+    std::optional<std::uint32_t> route;  // its place in the configuration
 
     // The answer.
     std::uint16_t status = 0;      // what the client was sent; 0 when it left before an answer began

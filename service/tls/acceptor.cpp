@@ -25,6 +25,14 @@ std::unexpected<std::string> failed(const std::string& what) {
     return std::unexpected(what + ": " + openssl_reason());
 }
 
+std::string normalized(std::string_view name) {
+    std::string host(name);
+    for (char& c : host)
+        if (c >= 'A' && c <= 'Z') c = static_cast<char>(c + 32);
+    if (host.ends_with('.')) host.pop_back();
+    return host;
+}
+
 // The host of a ClientHello (RFC 6066 §3), in lower case; empty when there is none.
 std::string host_of(SSL* hello) {
     const unsigned char* data = nullptr;
@@ -34,11 +42,7 @@ std::string host_of(SSL* hello) {
     if (size < 5 || data[2] != TLSEXT_NAMETYPE_host_name) return {};
     const std::size_t length = std::size_t{data[3]} << 8 | data[4];
     if (length > size - 5 || length > TLSEXT_MAXLEN_host_name) return {};
-    std::string host(reinterpret_cast<const char*>(data + 5), length);
-    for (char& c : host)
-        if (c >= 'A' && c <= 'Z') c = static_cast<char>(c + 32);
-    if (host.ends_with('.')) host.pop_back();
-    return host;
+    return normalized({reinterpret_cast<const char*>(data + 5), length});
 }
 
 // What a session must have in common with the one it resumes: the certificate that the server showed, and
@@ -121,6 +125,10 @@ const Acceptor::Entry& Acceptor::entry_for(const std::string& host) const {
         }
     }
     return entries_.front();
+}
+
+std::size_t Acceptor::entry_of(std::string_view host) const {
+    return static_cast<std::size_t>(&entry_for(normalized(host)) - entries_.data());
 }
 
 // Before anything of the hello is acted upon, so that all of it (the certificate, who may resume, whether the

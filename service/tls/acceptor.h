@@ -5,6 +5,7 @@
 #include <memory>
 #include <span>
 #include <string>
+#include <string_view>
 #include <vector>
 
 #include "service/tls/openssl.h"
@@ -48,6 +49,9 @@ class Acceptor {
     // session is resumed only by way of the entry that it was made by.
     std::expected<Accepted, Refused> accept(runtime::TcpStream& tcp, std::span<const char> early) const;
 
+    // The entry of a client that asks for this name, in any case.
+    std::size_t entry_of(std::string_view host) const;
+
   private:
     struct Entry {
         ContextPtr context;
@@ -56,7 +60,7 @@ class Acceptor {
 
     explicit Acceptor(std::shared_ptr<TicketKeys> keys) : keys_(std::move(keys)) {}
     std::expected<Entry, std::string> open(const Files& files);
-    const Entry& entry_for(const std::string& host) const;
+    const Entry& entry_for(const std::string& host) const;  // in lower case
 
     static int choose_entry(SSL* ssl, int* alert, void* self);
     static int choose_protocol(SSL* ssl, const unsigned char** out, unsigned char* size,

@@ -24,7 +24,7 @@ RequestOutcome forwarded() {
             .host = "app.example.com",
             .target = "/api/v1/items?page=2&sort=name",
             .request_id = "0123456789abcdef0123456789abcdef",
-            .route = "api",
+            .route = 0,
             .status = 200,
             .bytes_out = 612,
             .duration = 2134us,

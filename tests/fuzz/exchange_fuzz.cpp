@@ -77,7 +77,7 @@ void exchange(const Input& input, runtime::Scheduler& scheduler) {
                                .registry = registry,
                                .one_client = telemetry::PerWorker<policy::OneClient>(1),
                                .refusals = telemetry::PerWorker<proxy::PreparedRefusals>(1)};
-        auto entrances = std::make_shared<const proxy::Entrances>(proxy::Entrances{config.listen, nullptr});
+        auto entrances = std::make_shared<const proxy::Entrances>(config.listen, nullptr);
         require(registry.admit(1));
         proxy::Connection::start(context, entrances, std::move(accepted), runtime::Endpoint(), 10s);
 

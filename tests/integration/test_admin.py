@@ -297,6 +297,22 @@ def test_config_shows_what_is_in_force(pair):
     assert shown["timeouts"]["head"] == "7s" and shown["max"]["headers"] == 100
 
 
+def test_a_reload_tells_what_needs_a_restart(pair):
+    proxy = pair()
+    started = proxy.sluice.config
+
+    def reload(config):
+        proxy.sluice.write(config)
+        status, _, body = proxy.sluice.ask_admin("POST", "/reload")
+        assert status == 200
+        return json.loads(body)
+
+    changed = {**started, "runtime": {"workers": 7}, "admin": {**started["admin"], "address": "127.0.0.1:1"},
+               "listen": [{"address": started["listen"], "reuse_port": True}]}
+    assert reload(changed) == {"reloaded": True, "needs_restart": ["admin.address", "runtime", "listen.reuse_port"]}
+    assert reload(started) == {"reloaded": True, "needs_restart": []}
+
+
 def test_a_reload_that_fails_is_told_as_what_it_is(pair):
     """A file may well validate and not be served."""
     proxy = pair()
@@ -429,6 +445,7 @@ def test_access_log_counts_the_bytes_of_every_body(pair):
     wait_until(lambda: len(log_lines(proxy.sluice)) == 6, "a line for each")
     expected = sorted((answer.status, len(answer.body)) for answer in answers)
     assert sorted((line["status"], line["bytes_out"]) for line in log_lines(proxy.sluice)) == expected
+    assert {line["status"] for line in log_lines(proxy.sluice) if line.get("route") == 0} == {200, 429, 403}
     assert proxy.sluice.settled()["requests"]["bytes_out"] == sum(len(answer.body) for answer in answers)
 
 

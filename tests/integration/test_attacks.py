@@ -92,6 +92,7 @@ def test_accept_survives_without_descriptors(pair):
     others = [proxy.client() for _ in range(120)]
     wait_until(lambda: proxy.sluice.descriptors() >= 60, "that descriptors run out")
     assert proxy.sluice.alive()
+    assert "who connects waits: there is no descriptor" in proxy.sluice.stderr
     before = proxy.sluice.cpu_seconds()
     end = time.monotonic() + 1
     wait_until(lambda: time.monotonic() > end, "one second to pass")

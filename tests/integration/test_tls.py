@@ -204,6 +204,23 @@ def test_a_session_without_a_client_certificate_opens_no_other_entry(secure, aut
         pass
 
 
+def test_a_connection_that_showed_no_certificate_is_misdirected_to_who_asks_for_one(secure, authority, issued):
+    """The name in the handshake chooses the entry, the Host of each request what is asked for."""
+    guarded = authority.issue("guarded.example")
+    pair = secure([{"tls": issued.files}, {"tls": {**guarded.files, "client_ca": authority.root}}])
+    context = authority.client_context()
+    context.check_hostname = False
+    with SecureClient(pair.sluice.address, context) as client:
+        for host in ("guarded.example", "GUARDED.example.:443"):
+            expect_problem(client.ask(get(host=host)), 421)
+        assert client.ask(get(host="a.example")).status == 200
+        assert [request.one("Host") for request in pair.upstream.requests] == ["a.example"]
+    shown = authority.client_context(authority.issue("alice"))
+    with SecureClient(pair.sluice.address, shown, name="guarded.example") as client:
+        for host in ("guarded.example", "a.example"):
+            assert client.ask(get(host=host)).status == 200
+
+
 # What is no TLS, or comes too slowly.
 
 def test_handshakes_are_counted_by_how_they_ended(secure, authority, issued):

@@ -107,6 +107,49 @@ def test_section_3_row_04_any_other_request_is_not(pair, end, method, body):
     assert [request.target for request in proxy.upstream.requests] == ["/first", "/second"]
 
 
+def test_section_3_row_04_a_body_that_is_still_to_come_can_be_sent_again(pair):
+    """The client waits for a 100, which only the second connection sends."""
+
+    def script(connection):
+        if connection.index == 0:
+            connection.read_request()
+            connection.send(OK)
+            connection.read_head()
+            connection.close()
+        else:
+            request = connection.read_head()
+            connection.send(b"HTTP/1.1 100 Continue\r\n\r\n")
+            connection.read_body(request)
+            connection.send(OK)
+
+    proxy = pair(script)
+    client = proxy.client()
+    assert client.get("/first").status == 200
+    client.send(b"PUT /second HTTP/1.1\r\nHost: a.example\r\nExpect: 100-continue\r\nContent-Length: 5\r\n\r\n")
+    assert client.read_head().status == 100
+    client.send(b"hello")
+    assert client.read().status == 200
+    assert [request.target for request in proxy.upstream.requests] == ["/first", "/second", "/second"]
+    assert proxy.upstream.requests[-1].body == b"hello"
+
+
+def test_section_3_row_04_a_body_of_which_some_was_sent_can_not(pair):
+    def script(connection):
+        connection.read_request()
+        connection.send(OK)
+        connection.read_request()
+        connection.close()
+
+    proxy = pair(script)
+    client = proxy.client()
+    assert client.get("/first").status == 200
+    client.send(b"PUT /second HTTP/1.1\r\nHost: a.example\r\nContent-Length: 10\r\n\r\n")
+    proxy.upstream.wait_for_requests(2)
+    client.send(b"helloworld")
+    expect_problem(client.read(), 502)
+    assert len(proxy.upstream.requests) == 2
+
+
 def test_section_3_row_04_only_once(pair):
     def script(connection):
         if connection.index == 0:

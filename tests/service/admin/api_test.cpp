@@ -62,9 +62,15 @@ TEST(Api, RefusesAQuestionItDoesNotUnderstand) {
 
 TEST(Api, TellsWhyAReloadChangedNothing) {
     Sources sources;
-    sources.reload = [] { return ReloadErrors{}; };
-    EXPECT_EQ(ask(sources, "POST", "/reload").status, 200U);
-    sources.reload = [] { return ReloadErrors{"a.json:3:5: /limits: missing", "a.json:9:1: /x: unknown"}; };
+    sources.reload = [] { return Reloaded(std::vector<std::string>{"runtime"}); };
+    const Response reloaded = ask(sources, "POST", "/reload");
+    EXPECT_EQ(reloaded.status, 200U);
+    EXPECT_EQ(nlohmann::json::parse(reloaded.body),
+              nlohmann::json::parse(R"({"reloaded": true, "needs_restart": ["runtime"]})"));
+    sources.reload = [] {
+        return Reloaded(std::unexpect,
+                        std::vector<std::string>{"a.json:3:5: /limits: missing", "a.json:9:1: /x: unknown"});
+    };
     const Response refusal = ask(sources, "POST", "/reload");
     EXPECT_EQ(refusal.status, 422U);
     EXPECT_EQ(json::parse(refusal.body).at("errors").size(), 2U);

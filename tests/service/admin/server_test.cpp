@@ -10,6 +10,7 @@
 #include "runtime/channel.h"
 #include "runtime/go.h"
 #include "runtime/scheduler.h"
+#include "runtime/semaphore.h"
 #include "runtime/this_task.h"
 
 namespace sluice::admin {
@@ -105,8 +106,14 @@ class AdminServer : public ::testing::TestWithParam<unsigned> {
         });
     }
 
-    static std::vector<Route> routes() {
-        return {{"GET", "/open", [](const Request&) { return Response{.body = "open\n"}; }, true},
+    std::vector<Route> routes() {
+        return {{"GET", "/held",
+                 [this](const Request&) {
+                     held_.release();
+                     go_on_.acquire();
+                     return Response{.body = "held"};
+                 }},
+                {"GET", "/open", [](const Request&) { return Response{.body = "open\n"}; }, true},
                 {"GET", "/big", [](const Request&) { return Response{.body = std::string(3'000'000, 'x')}; }},
                 {"GET", "/echo/{key}",
                  [](const Request& request) {
@@ -136,6 +143,9 @@ class AdminServer : public ::testing::TestWithParam<unsigned> {
                      }};
                  }}};
     }
+
+    runtime::Semaphore held_{0};   // how often /held was called
+    runtime::Semaphore go_on_{0};  // how often it may answer
 };
 
 INSTANTIATE_TEST_SUITE_P(Workers, AdminServer, ::testing::Values(1, 2, 8));
@@ -325,7 +335,7 @@ TEST_P(AdminServer, AStreamEndsWhenTheServerCloses) {
     });
 }
 
-TEST_P(AdminServer, TurnsAwayWhoComesBeyondItsConnections) {
+TEST_P(AdminServer, WhoIdlesLongestGivesWayToANewcomer) {
     with_server({.connections_max = 2}, [](Server& server) {
         Client one(server), two(server);
         for (Client* client : {&one, &two}) {
@@ -333,9 +343,37 @@ TEST_P(AdminServer, TurnsAwayWhoComesBeyondItsConnections) {
             client->read_until("open\n");
         }
         Client three(server);
+        EXPECT_EQ(one.read_all(), "");
+        for (Client* client : {&two, &three}) {
+            client->send("GET /open HTTP/1.1\r\nHost: a\r\nConnection: close\r\n\r\n");
+            EXPECT_THAT(client->read_all(), StartsWith("HTTP/1.1 200 "));
+        }
+    });
+}
+
+TEST_P(AdminServer, AStreamGivesWayWhereNobodyIdles) {
+    with_server({.connections_max = 1}, [](Server& server) {
+        Client streaming(server);
+        streaming.send("GET /endless HTTP/1.1\r\nHost: a\r\n\r\n");
+        streaming.read_until("begun\n");
+        Client probe(server);
+        probe.send("GET /open HTTP/1.1\r\nHost: a\r\nConnection: close\r\n\r\n");
+        EXPECT_THAT(probe.read_all(), StartsWith("HTTP/1.1 200 "));
+        EXPECT_EQ(streaming.read_all(), "");
+    });
+}
+
+TEST_P(AdminServer, TurnsAwayWhoComesWhileAllConnectionsAreAnswered) {
+    with_server({.connections_max = 2}, [this](Server& server) {
+        Client one(server), two(server);
+        for (Client* client : {&one, &two}) {
+            client->send("GET /held HTTP/1.1\r\nHost: a\r\nConnection: close\r\n\r\n");
+            held_.acquire();
+        }
+        Client three(server);
         EXPECT_THAT(three.read_all(), StartsWith("HTTP/1.1 503 "));
-        one.send("GET /open HTTP/1.1\r\nHost: a\r\nConnection: close\r\n\r\n");
-        EXPECT_THAT(one.read_all(), StartsWith("HTTP/1.1 200 "));
+        go_on_.release(2);
+        for (Client* client : {&one, &two}) EXPECT_THAT(client->read_all(), StartsWith("HTTP/1.1 200 "));
     });
 }
 

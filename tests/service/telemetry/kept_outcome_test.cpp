@@ -17,7 +17,7 @@ TEST(KeptOutcome, OutlivesTheTextsItWasMadeOf) {
     EXPECT_EQ(kept.outcome().host, "a.example");
     EXPECT_EQ(kept.outcome().server, "127.0.0.1:3000");
     EXPECT_EQ(kept.outcome().status, 101);
-    EXPECT_TRUE(kept.outcome().route.empty());
+    EXPECT_FALSE(kept.outcome().route);
 }
 
 TEST(KeptOutcome, KeepsNoMoreOfATextThanIsShown) {
