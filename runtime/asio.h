@@ -28,7 +28,8 @@
 namespace sluice::runtime {
 
 // Executor: runs what it is given in a new task of one scheduler: boost::asio::post(), co_spawn() and timers
-// and resolvers made with it work. Copies compare equal. A value; the scheduler must outlive its uses.
+// and resolvers made with it work. Copies compare equal. A value; its uses end before run() does, which does
+// not wait for an operation of Asio's that is under way.
 //
 // What Asio itself needs to wait (timers, the resolver) is done by threads of Asio's own, started when first
 // used and gone with the scheduler; completion handlers run as tasks.

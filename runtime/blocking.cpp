@@ -22,8 +22,9 @@ bool BlockingPool::submit(BlockingJob& job) {
     Threads left;
     {
         std::lock_guard lock(mutex_);
-        // Threads that are free and jobs that wait for them: one to one, until there are kThreadsMax.
-        if (queued_ == free_ && threads_.size() < kThreadsMax && !start_thread() && threads_.empty())
+        // Threads that are free and jobs that wait for them: one to one, until there are kThreadsMax, or none
+        // was to be had.
+        if (queued_ >= free_ && threads_.size() < kThreadsMax && !start_thread() && threads_.empty())
             return false;
         job.next = nullptr;
         (first_ == nullptr ? first_ : last_->next) = &job;

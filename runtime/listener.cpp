@@ -102,6 +102,7 @@ std::expected<TcpListener, error_code> TcpListener::bind(const Endpoint& local, 
     if (result < 0) return std::unexpected(to_error(result));
     listener.path_inode_ = inode_of(path_of(local));
     listener.local_ = local;
+    listener.backlog_ = options.backlog;
     if (options.reuse_port) listener.before_ = sockets_listening_at(local);
     if (result = socket_call::listen(listener.descriptor_, options.backlog); result < 0) {
         return std::unexpected(to_error(result));
@@ -126,6 +127,8 @@ TcpListener& TcpListener::operator=(TcpListener&& other) noexcept {
     slot_ = std::exchange(other.slot_, nullptr);
     descriptor_ = std::exchange(other.descriptor_, -1);
     turn_ = other.turn_;
+    backlog_ = other.backlog_;
+    since_close_ = other.since_close_;
     takes_all_ = std::exchange(other.takes_all_, true);
     path_inode_ = std::exchange(other.path_inode_, 0);
     before_ = std::move(other.before_);
@@ -167,6 +170,7 @@ std::expected<TcpStream, error_code> TcpListener::accept_from(sockaddr* address,
     for (;;) {
         if (!takes_all_ && slot_->wait(Half::read, kNever, WaitReason::net_accept) == Outcome::timed_out)
             return std::unexpected(error_code(boost::asio::error::timed_out));
+        if (slot_->cancelled() && ++since_close_ > backlog_) return end();
         if (size != nullptr) *size = capacity;
         slot_->clear(Half::read);
         const int descriptor = socket_call::accept(descriptor_, address, size);
@@ -184,9 +188,7 @@ std::expected<TcpStream, error_code> TcpListener::accept_from(sockaddr* address,
             if (outcome == Outcome::woken) continue;
             if (outcome == Outcome::timed_out)
                 return std::unexpected(error_code(boost::asio::error::timed_out));
-            // The queue was empty after close(): now nothing more may join it.
-            if (slot_->cancelled()) ::shutdown(descriptor_, SHUT_RD);
-            return std::unexpected(error_code(boost::asio::error::operation_aborted));
+            return end();
         }
         if (slot_->cancelled() && !concerns_connection(error)) {
             return std::unexpected(error_code(boost::asio::error::operation_aborted));
@@ -203,6 +205,12 @@ std::expected<TcpStream, error_code> TcpListener::accept_from(sockaddr* address,
             return std::unexpected(to_error(-error));
         }
     }
+}
+
+// All that had been queued by close() was accepted: now nothing more may join it.
+std::unexpected<error_code> TcpListener::end() {
+    if (slot_->cancelled()) ::shutdown(descriptor_, SHUT_RD);
+    return std::unexpected(error_code(boost::asio::error::operation_aborted));
 }
 
 bool TcpListener::hand_over() {

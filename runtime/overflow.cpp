@@ -66,8 +66,10 @@ void report(const Task& task) {
 
 // Afterwards the instruction faults again, before whoever handled this signal earlier: by default, the end.
 void on_fault(int signal, siginfo_t* info, void*) {
-    if (const Task* const task = overflowing(info->si_addr)) report(*task);
+    const bool sent = info->si_code <= 0;  // by kill(): no instruction is to be repeated
+    if (const Task* const task = sent ? nullptr : overflowing(info->si_addr)) report(*task);
     ::sigaction(signal, &before, nullptr);
+    if (sent) ::raise(signal);
 }
 
 }  // namespace

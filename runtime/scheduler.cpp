@@ -1,6 +1,7 @@
 #include "runtime/scheduler.h"
 
 #include <algorithm>
+#include <latch>
 #include <optional>
 #include <thread>
 
@@ -108,12 +109,27 @@ void Scheduler::run_main(void (*call)(void*), void* f, const std::source_locatio
         }
         state.main_ended.store(true, std::memory_order_seq_cst);
     };
-    detail::start<detail::Closure<std::remove_const_t<decltype(main)>>>(this, SpawnOptions{}, where, main);
     install_overflow_report();
-    std::optional<Watcher> watcher;
-    if (!state.options.virtual_time) watcher.emplace(*this);
+    // All threads, or none: only then main's task, which refers to our caller's variables.
+    std::latch complete(1);
     std::vector<std::jthread> threads;
-    for (auto& worker : state.workers) threads.emplace_back([&worker] { worker->run(); });
+    std::optional<Watcher> watcher;
+    try {
+        for (auto& worker : state.workers) {
+            threads.emplace_back([&] {
+                complete.wait();
+                worker->run();
+            });
+        }
+        if (!state.options.virtual_time) watcher.emplace(*this);
+        detail::start<detail::Closure<std::remove_const_t<decltype(main)>>>(this, SpawnOptions{}, where,
+                                                                            main);
+    } catch (...) {
+        state.stopping.store(true);
+        complete.count_down();
+        throw;
+    }
+    complete.count_down();
     threads.clear();  // joins
     if (state.main_failed != nullptr) std::rethrow_exception(std::exchange(state.main_failed, nullptr));
 }

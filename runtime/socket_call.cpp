@@ -2,7 +2,9 @@
 
 #include <cerrno>
 
+#include <linux/sockios.h>
 #include <netinet/in.h>
+#include <sys/ioctl.h>
 #include <sys/syscall.h>
 #include <unistd.h>
 
@@ -84,6 +86,11 @@ int kept_error(int descriptor) {
     socklen_t size = sizeof error;
     if (::getsockopt(descriptor, SOL_SOCKET, SO_ERROR, &error, &size) < 0) return -errno;
     return -error;
+}
+
+int untaken(int descriptor) {
+    int bytes = 0;
+    return ::ioctl(descriptor, SIOCOUTQ, &bytes) < 0 ? 0 : bytes;
 }
 
 int last_error() {

@@ -25,6 +25,9 @@ namespace sluice::runtime::socket_call {
 [[gnu::noinline]] int set_option(int descriptor, int level, int option, int value);
 // The error that a socket has kept for us (SO_ERROR), as a negative errno; 0 for none.
 [[gnu::noinline]] int kept_error(int descriptor);
+// Bytes that were sent and not yet taken by the peer's kernel (a Unix socket's: read by the peer); 0 if it
+// cannot be told.
+[[gnu::noinline]] int untaken(int descriptor);
 [[gnu::noinline]] int last_error();
 
 // Of a negative errno.

@@ -29,8 +29,12 @@ StopScope::StopScope(std::stop_token token)
     callback_.emplace(token_, Cancel{*this});
 }
 
-// No request is under way after the callback was destroyed, so what it counted is there to be taken back.
+// A group cancels its tasks before it asks its own token, so this one may be here before that was asked; then
+// whoever holds the scope's token must hear of it from us. No request is under way after the callback was
+// destroyed, so what it counted is there to be taken back.
 StopScope::~StopScope() {
+    if (either_ && task_.cancel_requested.load(std::memory_order_acquire) != 0)
+        either_->source.request_stop();
     either_.reset();
     callback_.reset();
     if (stopped_) task_.cancel_requested.fetch_sub(kOneStop, std::memory_order_relaxed);

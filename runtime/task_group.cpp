@@ -16,7 +16,7 @@ struct TaskGroup::Member {
 TaskGroup::~TaskGroup() {
     if (std::uncaught_exceptions() > unwinding_) cancel();
     join();
-    if (error_ == nullptr || std::uncaught_exceptions() > unwinding_) return;
+    if (error_ == nullptr) return;
     try {
         std::rethrow_exception(std::move(error_));
     } catch (...) {

@@ -2,6 +2,7 @@
 
 #include <algorithm>
 #include <chrono>
+#include <limits>
 
 #include <boost/asio/error.hpp>
 #include <netinet/in.h>
@@ -124,6 +125,8 @@ TcpStream& TcpStream::operator=(TcpStream&& other) noexcept {
     connecting_ = std::exchange(other.connecting_, false);
     read_deadline_ = std::exchange(other.read_deadline_, kNever);
     write_deadline_ = std::exchange(other.write_deadline_, kNever);
+    stall_ms_ = std::exchange(other.stall_ms_, 0);
+    untaken_ = other.untaken_;
     return *this;
 }
 
@@ -142,9 +145,28 @@ bool TcpStream::usable(error_code& error) const {
 }
 
 bool TcpStream::await(Half half, error_code& error) {
-    const Time deadline = half == Half::read ? read_deadline_ : write_deadline_;
-    error = outcome_error(slot_->wait(half, deadline, reason_of(half)));
+    do {
+        const Time deadline = half == Half::read ? read_deadline_ : write_deadline_;
+        error = outcome_error(slot_->wait(half, deadline, reason_of(half)));
+    } while (error == boost::asio::error::timed_out && half == Half::write && write_goes_on());
     return !error;
+}
+
+void TcpStream::write_stall(Time now, Duration stall) {
+    write_deadline_ = now + stall / 8;  // the first look
+    stall_ms_ = static_cast<std::uint32_t>(
+        std::clamp<std::int64_t>(std::chrono::ceil<std::chrono::milliseconds>(stall).count(), 1,
+                                 std::numeric_limits<std::uint32_t>::max()));
+    untaken_ = -1;
+}
+
+bool TcpStream::write_goes_on() {
+    if (stall_ms_ == 0 || slot_ == nullptr || slot_->cancelled()) return false;
+    const int before = std::exchange(untaken_, socket_call::untaken(descriptor_));
+    const std::int64_t least = std::max<std::int64_t>(kLeastTaken * stall_ms_ / 1000, 1);
+    if (before >= 0 && before - untaken_ < least) return false;
+    write_deadline_ = now() + std::chrono::milliseconds(stall_ms_);
+    return true;
 }
 
 // A read that came up short of the room it had has emptied the socket, and a socket that is empty reports an

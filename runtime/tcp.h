@@ -59,6 +59,8 @@ class TcpStream {
     // Buffers of one operation that are passed to the kernel; the rest of a longer sequence waits for the
     // next.
     static constexpr std::size_t kGatherMax = 16;
+    // Bytes a second, see write_stall().
+    static constexpr std::int64_t kLeastTaken = 1024;
 
     // connect() connects to `peer`, parking until it is established, refused or `deadline` passes.
     static std::expected<TcpStream, error_code> connect(const Endpoint& peer, Time deadline);
@@ -96,7 +98,18 @@ class TcpStream {
     // read_deadline(), write_deadline() set when the operations that begin from now on give up; kNever:
     // never. Setting one only stores it; the timer is moved when it fires too early.
     void read_deadline(Time deadline) { read_deadline_ = deadline; }
-    void write_deadline(Time deadline) { write_deadline_ = deadline; }
+    void write_deadline(Time deadline) {
+        write_deadline_ = deadline;
+        stall_ms_ = 0;
+    }
+    // write_stall() has writes give up, instead, once the peer has taken next to nothing (kLeastTaken) for
+    // `stall`, counted from `now`: what it takes is seen also where that makes no room yet for more, as the
+    // kernel tells of room when a third of what may be megabytes is free. They may go on for an eighth
+    // longer.
+    void write_stall(Time now, Duration stall);
+    // write_goes_on() tells, behind a write that was late, whether the peer has taken something since it was
+    // asked last; then the deadline was moved on. False without write_stall().
+    bool write_goes_on();
     Time read_deadline() const { return read_deadline_; }
     Time write_deadline() const { return write_deadline_; }
 
@@ -180,6 +193,8 @@ class TcpStream {
     bool connecting_ = false;
     Time read_deadline_ = kNever;
     Time write_deadline_ = kNever;
+    std::uint32_t stall_ms_ = 0;  // 0: the deadline stands
+    std::int32_t untaken_ = -1;   // bytes that the peer had not taken when that was looked at; -1: not yet
 };
 
 // TcpListener: a listening socket, TCP or Unix. One task accepts; close() may come from any thread.
@@ -208,7 +223,7 @@ class TcpListener {
     // with the workers in turn. A connection that failed before it was accepted is skipped. Out of
     // descriptors or memory, it waits a little, by a timer, and tries again. After close(): first what the
     // kernel had queued by then, so that no client is reset that was connected already; then
-    // operation_aborted, for good.
+    // operation_aborted, for good, even while more come.
     std::expected<TcpStream, error_code> accept();
     // As above; also stores the peer's address, which costs no system call here.
     std::expected<TcpStream, error_code> accept(Endpoint& peer);
@@ -238,11 +253,14 @@ class TcpListener {
   private:
     TcpListener() = default;
     std::expected<TcpStream, error_code> accept_from(sockaddr* address, unsigned* size);
+    std::unexpected<error_code> end();
     void release();
 
     PollSlot* slot_ = nullptr;
     int descriptor_ = -1;
     unsigned turn_ = 0;                  // the worker that gets the next stream
+    int backlog_ = 0;                    // the most that may be queued
+    int since_close_ = 0;                // attempts to accept
     bool takes_all_ = true;              // until the queue is empty, without waiting to be told
     std::uint64_t path_inode_ = 0;       // of the Unix path, to remove no successor's
     std::vector<std::uint64_t> before_;  // with reuse_port: sockets that listened there already

@@ -4,6 +4,7 @@
 #include <cstdio>
 #include <mutex>
 #include <string_view>
+#include <utility>
 
 #include "runtime/blocking.h"
 #include "runtime/scheduler_state.h"
@@ -129,7 +130,7 @@ std::vector<TraceEvent> TraceRing::stop() {
         std::lock_guard lock(lock_);
         on_.store(false, std::memory_order_relaxed);
         events.swap(events_);
-        added = added_;
+        added = std::exchange(added_, 0);
     }
     if (added > events.size()) {
         std::ranges::rotate(events, events.begin() + static_cast<std::ptrdiff_t>(added % events.size()));
@@ -142,12 +143,21 @@ std::vector<TraceEvent> TraceRing::stop() {
 std::optional<std::string> trace(Scheduler& scheduler, Duration duration) {
     Scheduler::State& state = scheduler.state();
     if (state.traced.exchange(true, std::memory_order_acquire)) return std::nullopt;
-    const Time start = steady_now();
-    for (const auto& worker : state.workers) worker->trace.start(kTraceEvents / state.workers.size());
-    this_task::sleep_for(duration);
+    struct Ended {  // also when there is no memory for it
+        Scheduler::State& state;
+        ~Ended() {
+            for (const auto& worker : state.workers) worker->trace.stop();
+            state.traced.store(false, std::memory_order_release);
+        }
+    };
     std::vector<std::vector<TraceEvent>> events;
-    for (const auto& worker : state.workers) events.push_back(worker->trace.stop());
-    state.traced.store(false, std::memory_order_release);
+    const Time start = steady_now();
+    {
+        const Ended ended{state};
+        for (const auto& worker : state.workers) worker->trace.start(kTraceEvents / state.workers.size());
+        this_task::sleep_for(duration);
+        for (const auto& worker : state.workers) events.push_back(worker->trace.stop());
+    }
     // Megabytes of text: not on a worker.
     return blocking([&] {
         Writer writer(start);

@@ -256,7 +256,7 @@ Task* Worker::next_local() {
     if (Task* const task = next_slot_.take()) {
         // With nobody in the ring there is nobody to be fair to. Queueing the task all the same would publish
         // it, and the next worker would wake up and carry off one end of a conversation.
-        if (in_a_row_++ < kNextSlotInARow || ring_.empty()) return task;
+        if (ring_.empty() || in_a_row_++ < kNextSlotInARow) return task;
         enqueue(task);
     }
     in_a_row_ = 0;

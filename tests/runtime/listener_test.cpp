@@ -54,6 +54,23 @@ TEST_P(ListenerTest, WhoWasQueuedBeforeCloseIsStillAccepted) {
     });
 }
 
+TEST_P(ListenerTest, AfterCloseItEndsEvenWhileMoreCome) {
+    run([] {
+        constexpr int kBacklog = 8;
+        auto listener = TcpListener::bind(loopback(0), {.backlog = kBacklog}).value();
+        std::vector<TcpStream> clients;
+        const auto connect = [&] {
+            clients.push_back(TcpStream::connect(listener.local(), now() + 30s).value());
+        };
+        connect();
+        listener.close();
+        int accepted = 0;
+        for (; accepted < 1000 && listener.accept(); ++accepted) connect();
+        EXPECT_GE(accepted, 1);
+        EXPECT_LE(accepted, kBacklog);
+    });
+}
+
 // One is taken for each event, and all that are there now and then: whichever it is, none may be forgotten.
 TEST_P(ListenerTest, NobodyIsForgottenHoweverManyComeAtOnce) {
     run([] {

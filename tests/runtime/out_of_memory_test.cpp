@@ -3,21 +3,28 @@
 #include <cstddef>
 #include <fstream>
 #include <new>
+#include <semaphore>
 #include <span>
 #include <system_error>
 
 #include <gtest/gtest.h>
 
 #include "runtime/blocking.h"
+#include "runtime/go.h"
 #include "runtime/sanitizer.h"
 #include "runtime/scheduler.h"
+#include "runtime/scheduler_state.h"
+#include "runtime/semaphore.h"
 #include "runtime/stack.h"
 #include "runtime/this_task.h"
+#include "runtime/trace.h"
 #include "runtime/wait_group.h"
 #include "tests/failing_new.h"
 
 namespace sluice::runtime {
 namespace {
+
+using namespace std::chrono_literals;
 
 std::size_t mapped_bytes() {
     std::size_t pages = 0;
@@ -71,6 +78,72 @@ TEST(OutOfMemory, ACallThatFindsNoThreadFailsByItself) {
             EXPECT_EQ(blocking([] { return 2; }), 2) << "the next finds one";
         });
     }
+}
+
+// What waits for a thread that was not to be had is no reason to start none for those who come later.
+TEST(OutOfMemory, AThreadThatWasNotToBeHadIsStartedForTheNextCall) {
+    if (kTsan) GTEST_SKIP() << "memory does not run out here";
+    Scheduler scheduler({.workers = 1});
+    scheduler.run([] {
+        Semaphore begun(0), done(0);
+        std::binary_semaphore end(0);
+        go([&] {
+            blocking([&] {
+                begun.release();
+                end.acquire();
+            });
+        });
+        begun.acquire();
+        for (const int fails : {1, 0}) {
+            go([&, fails] {
+                test::allocations_left = fails;
+                blocking([] {});
+                done.release();
+            });
+            this_task::yield();
+            test::allocations_left = 0;
+        }
+        EXPECT_TRUE(done.try_acquire_until(now() + 20s)) << "beside the call under way";
+        EXPECT_TRUE(done.try_acquire_until(now() + 20s));
+        end.release();
+    });
+}
+
+TEST(OutOfMemory, ARunThatDoesNotGetItsThreadsThrowsAndHasRunNothing) {
+    if (kTsan) GTEST_SKIP() << "memory does not run out here";
+    bool failed = true;
+    for (int n = 1; failed; ++n) {
+        Scheduler scheduler({.workers = 3});
+        bool ran = false;
+        failed = false;
+        test::allocations_left = n;
+        try {
+            scheduler.run([&] { ran = true; });
+        } catch (const std::bad_alloc&) {
+            failed = true;
+        }
+        test::allocations_left = 0;
+        EXPECT_EQ(ran, !failed) << "at allocation " << n;
+        scheduler.run([&] { ran = true; });
+        EXPECT_TRUE(ran) << "the next run is like any other";
+    }
+}
+
+TEST(OutOfMemory, ATraceThatFailsBarsNoOther) {
+    if (kTsan) GTEST_SKIP() << "memory does not run out here";
+    Scheduler scheduler({.workers = 1});
+    scheduler.run([&] {
+        for (int n = 1; n <= 3; ++n) {
+            test::allocations_left = n;
+            try {
+                (void)trace(scheduler, 1us);
+            } catch (const std::bad_alloc&) {
+            }
+            test::allocations_left = 0;
+            EXPECT_FALSE(scheduler.state().traced.load());
+            EXPECT_TRUE(trace(scheduler, 1us).has_value());
+        }
+    });
 }
 
 }  // namespace

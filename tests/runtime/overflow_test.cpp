@@ -12,6 +12,7 @@
 #include "runtime/channel.h"
 #include "runtime/sanitizer.h"
 #include "runtime/stack.h"
+#include "runtime/this_task.h"
 #include "tests/runtime/on_workers.h"
 
 namespace sluice::runtime {
@@ -92,6 +93,16 @@ TEST(OverflowDeath, OtherFaultsAreNotItsBusiness) {
     if (kAsan || kTsan) GTEST_SKIP() << "the sanitizers tell of it themselves";
     GTEST_FLAG_SET(death_test_style, "threadsafe");
     EXPECT_EXIT(Scheduler({.workers = 1}).run([] { *static_cast<volatile int*>(nullptr) = 1; }),
+                testing::KilledBySignal(SIGSEGV), "^$");
+}
+
+TEST(OverflowDeath, AFaultThatWasSentEndsTheProcessToo) {
+    if (kAsan || kTsan) GTEST_SKIP() << "the sanitizers tell of it themselves";
+    GTEST_FLAG_SET(death_test_style, "threadsafe");
+    EXPECT_EXIT(Scheduler({.workers = 1}).run([] {
+        ::kill(::getpid(), SIGSEGV);
+        this_task::sleep_for(std::chrono::seconds(20));
+    }),
                 testing::KilledBySignal(SIGSEGV), "^$");
 }
 

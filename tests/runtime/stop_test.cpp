@@ -5,12 +5,14 @@
 #include <memory>
 #include <stop_token>
 #include <thread>
+#include <vector>
 
 #include "runtime/blocking.h"
 #include "runtime/channel.h"
 #include "runtime/semaphore.h"
 #include "runtime/task_group.h"
 #include "runtime/this_task.h"
+#include "runtime/wait_group.h"
 #include "tests/runtime/on_workers.h"
 
 namespace sluice::runtime {
@@ -93,6 +95,33 @@ TEST_P(StopTest, WhatItsGroupCancelledStaysSo) {
             EXPECT_TRUE(this_task::cancelled());
         });
         group.wait();
+    });
+}
+
+// Its tasks are cancelled first, and may have left their scopes when its own token is asked.
+TEST_P(StopTest, WhatWasHandedOutInAScopeIsAskedWhenTheGroupIsCancelled) {
+    run([] {
+        for (int round = 0; round < 100; ++round) {
+            constexpr int kTasks = 8;
+            std::stop_source source;
+            std::vector<std::stop_token> handed_out(kTasks);
+            WaitGroup wait_for_all;
+            TaskGroup group;
+            for (std::stop_token& token : handed_out) {
+                wait_for_all.add();
+                group.go([&] {
+                    const StopScope until(source.get_token());
+                    token = this_task::stop_token();
+                    Channel<int> never;
+                    wait_for_all.done();
+                    EXPECT_EQ(never.receive(), std::nullopt);
+                });
+            }
+            wait_for_all.wait();
+            group.cancel();
+            group.wait();
+            for (const std::stop_token& token : handed_out) EXPECT_TRUE(token.stop_requested());
+        }
     });
 }
 

@@ -100,6 +100,24 @@ TEST_P(TaskGroupTest, AnErrorThatNobodyWaitedForIsReported) {
     EXPECT_EQ(counters(scheduler).uncaught, 1U);
 }
 
+TEST_P(TaskGroupTest, AnErrorIsReportedAlsoWhenItsOwnerFails) {
+    Scheduler scheduler({.workers = GetParam(), .on_exception = [](std::exception_ptr, const Task&) {}});
+    scheduler.run([] {
+        try {
+            Semaphore failed(0);
+            TaskGroup group;
+            group.go([&] {
+                failed.release();
+                throw std::logic_error("the cause");
+            });
+            failed.acquire();
+            throw std::logic_error("what came of it");
+        } catch (const std::logic_error&) {
+        }
+    });
+    EXPECT_EQ(counters(scheduler).uncaught, 1U);
+}
+
 TEST_P(TaskGroupTest, LeavingTheScopeByAnExceptionCancels) {
     run([] {
         Channel<int> never;

@@ -27,7 +27,7 @@ namespace asio = boost::asio;
 using testing::Test;
 
 static_assert(boost::beast::is_sync_stream<TcpStream>::value);
-static_assert(sizeof(TcpStream) <= 32);
+static_assert(sizeof(TcpStream) <= 40);
 
 class TcpTest : public OnWorkers {};
 ON_WORKERS(TcpTest);
