@@ -10,8 +10,6 @@
 #include <optional>
 #include <stdexcept>
 #include <string>
-#include <system_error>
-#include <thread>
 #include <utility>
 #include <vector>
 
@@ -35,6 +33,7 @@
 #include "service/front.h"
 #include "service/loader.h"
 #include "service/part_settings.h"
+#include "service/process_end.h"
 #include "service/task_list.h"
 #include "service/upstream/upkeep.h"
 
@@ -49,23 +48,9 @@ using Kept = std::vector<std::string>;  // settings that a reload does not chang
 
 constexpr int kFine = 0;
 constexpr int kFailed = 1;
-constexpr std::initializer_list<int> kSignals = {SIGTERM, SIGINT, SIGHUP, SIGQUIT};
 constexpr runtime::Duration kSweepPools = 1s;
-constexpr runtime::Duration kLookAgain = 10ms;
-constexpr runtime::Duration kEnd = 5s;   // from the end of a drain to that of the process
-constexpr runtime::Duration kLeft = 1s;  // for tasks and calls that nobody can end
-
-// What is left at the end may be a call that nobody can end: getaddrinfo(), asked for a name while no server
-// of names answers. Its task has given it up; the scheduler's end waits for the thread that it is on.
-void end_within(runtime::Duration time, int code) {
-    try {
-        std::thread([time, code] {
-            std::this_thread::sleep_for(time);
-            std::_Exit(code);
-        }).detach();
-    } catch (const std::system_error&) {  // no thread to be had: then it takes as long as it takes
-    }
-}
+constexpr runtime::Duration kEnd = 5s;     // from the end of a drain to that of the process
+constexpr runtime::Duration kToTell = 1s;  // for the list of tasks, to whoever reads it
 
 std::string listed(const std::vector<config::Listen>& listen) {
     std::string text;
@@ -138,7 +123,8 @@ class App {
     CheckListener check_;
     std::optional<FileWatch> watch_;
 
-    runtime::Mutex reloading_;
+    runtime::Mutex reloading_;  // a reload
+    runtime::Mutex applying_;   // the part of it in which things change
     runtime::Semaphore reload_asked_{0};
     std::atomic<bool> ending_{false};
     runtime::Semaphore stop_sweeping_{0};
@@ -232,14 +218,23 @@ void App::start_background() {
     background([this] { guard_.run(); });
     background([this] {
         while (!stop_sweeping_.try_acquire_until(runtime::now() + kSweepPools)) {
-            for (const auto& upstream : snapshots_.current()->upstreams) upstream->sweep(runtime::now());
-            expire_bans(context_);
+            try {
+                for (const auto& upstream : snapshots_.current()->upstreams) upstream->sweep(runtime::now());
+                expire_bans(context_);
+            } catch (const std::bad_alloc&) {  // the next time, then
+            }
         }
     });
     if (admin_) background([this] { admin_->run(); });
     // Not by the task that hears signals: a reload may wait for servers of names.
     background([this] {
-        while (reload_asked_.acquire(), !ending_.load()) reload_and_log("SIGHUP");
+        for (;;) {
+            reload_asked_.acquire();
+            while (reload_asked_.try_acquire()) {  // asked many times, it is done once
+            }
+            if (ending_.load()) return;
+            reload_and_log("SIGHUP");
+        }
     });
     if (watch_) {
         background([this] {
@@ -268,9 +263,9 @@ void App::tell_tasks() {
     if (!telling_.expired()) return;
     auto telling = std::make_shared<char>();
     telling_ = telling;
-    runtime::blocking_until(runtime::now() + kLeft, [&scheduler = scheduler_, telling = std::move(telling)] {
-        print_line(list_tasks(scheduler));
-    });
+    runtime::blocking_until(
+        runtime::now() + kToTell,
+        [&scheduler = scheduler_, telling = std::move(telling)] { print_line(list_tasks(scheduler)); });
 }
 
 // Returns when a drain has ended; a second request to end does not wait for that.
@@ -303,7 +298,7 @@ void App::drain() {
     const runtime::Time began = runtime::now();
     ready_.store(false, std::memory_order_release);
     {
-        const std::scoped_lock hold(reloading_);  // a reload under way might open what is closed here
+        const std::scoped_lock hold(applying_);  // a reload under way might open what is closed here
         context_.draining.store(true);
         front_.close();
         check_.finish();
@@ -315,9 +310,11 @@ void App::drain() {
 
 // All or nothing: what could fail is done before anything is changed.
 std::expected<Kept, Problems> App::reload() {
-    const std::scoped_lock hold(reloading_);
+    const std::scoped_lock one_at_a_time(reloading_);
     auto loaded = runtime::blocking([this] { return config::load(path_, environment_, commands::judges()); });
     if (!loaded) return std::unexpected(to_lines(loaded.error()));
+    // Not while the files are read, which may take long: a drain waits for this.
+    const std::scoped_lock hold(applying_);
     if (context_.draining.load())
         return std::unexpected(Problems{"the service is draining; nothing is reloaded"});
     const Kept kept = keep_what_stays(snapshots_.current()->config, *loaded);
@@ -360,7 +357,12 @@ std::expected<void, Problems> App::apply(config::Config loaded) {
 }
 
 std::expected<Kept, Problems> App::reload_and_log(std::string_view why) {
-    auto reloaded = reload();
+    std::expected<Kept, Problems> reloaded;
+    try {
+        reloaded = reload();
+    } catch (const std::bad_alloc&) {
+        reloaded = std::unexpected(Problems{"out of memory"});
+    }
     if (reloaded) return reloaded;
     if (context_.draining.load()) {
         telemetry_.log.info("not reloaded: the service is draining", {{"because", why}});
@@ -369,11 +371,6 @@ std::expected<Kept, Problems> App::reload_and_log(std::string_view why) {
     for (const std::string& problem : reloaded.error())
         telemetry_.log.error("not reloaded, nothing has changed", {{"because", why}, {"problem", problem}});
     return reloaded;
-}
-
-// The end has come, and its code is known: to ask for it once more does not make it a death by a signal.
-void hear_no_more() {
-    for (const int signal : kSignals) ::signal(signal, SIG_IGN);
 }
 
 }  // namespace
@@ -391,21 +388,20 @@ int serve(const std::string& config_path) {
     runtime::Scheduler scheduler(
         {.workers = config->runtime.workers, .stack = static_cast<std::size_t>(config->runtime.stack)});
     int code = kFailed;
-    scheduler.run([&] {
-        try {
-            App app(scheduler, signals, config_path, std::move(environment), std::move(*config));
-            code = app.run();
-        } catch (const std::runtime_error& error) {
-            print_line(std::string("sluice: ") + error.what());
-        }
-        const runtime::Time deadline = runtime::now() + kLeft;
-        while (runtime::counters(scheduler).live > 1) {
-            if (runtime::now() > deadline) std::_Exit(code);
-            runtime::this_task::sleep_for(kLookAgain);
-        }
-    });
-    hear_no_more();
-    end_within(kLeft, code);
+    try {
+        scheduler.run([&] {
+            try {
+                App app(scheduler, signals, config_path, std::move(environment), std::move(*config));
+                code = app.run();
+            } catch (const std::exception& error) {
+                print_line(std::string("sluice: ") + error.what());
+            }
+            await_last_tasks(scheduler, code);
+        });
+    } catch (const std::exception& error) {  // there are no threads to be had
+        print_line(std::string("sluice: cannot start: ") + error.what());
+    }
+    end_soon(code);
     return code;
 }
 

@@ -39,8 +39,7 @@ class Server::Connection {
         auto idle = State::idle;
         if (state_.compare_exchange_strong(idle, State::ended)) stream_.cancel();
     }
-    /// Any thread: ends it, to make room for another, unless it is answering a call; a stream only
-    /// `if_streams`. Whether it does.
+    /// Any thread: ends it if it idles, or, `if_streams`, if its answer is a stream. Whether it does.
     bool give_way(bool if_streams) {
         auto expected = if_streams ? State::streams : State::idle;
         const bool ends = state_.compare_exchange_strong(expected, State::ended);

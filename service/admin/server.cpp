@@ -96,7 +96,9 @@ void Server::close() {
 
 void Server::set_token(std::string token) {
     const std::scoped_lock hold(mutex_);
+    if (token == token_) return;
     token_ = std::move(token);
+    for (Connection* connection : connections_) connection->give_way(true);
 }
 
 void Server::serve(std::unique_ptr<Connection> connection) {

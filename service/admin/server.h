@@ -55,7 +55,7 @@ class Server {
     /// Connections that there are.
     std::size_t open() const;
 
-    /// A reload: calls that begin from now on need this token.
+    /// A reload: calls that begin from now on need this token, and streams end if it is another.
     void set_token(std::string token);
     /// A reload: of connections that come from now on, no more are let in.
     void set_connections_max(std::size_t most);

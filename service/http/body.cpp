@@ -43,7 +43,8 @@ constexpr bool is_extension_char(char c) {
 
 }  // namespace
 
-BodyReader::BodyReader(Framing framing, const BodyLimits& limits) : left_(framing.length), limits_(limits) {
+BodyReader::BodyReader(Framing framing, const BodyLimits& limits)
+    : drop_trailers_(framing.drop_trailers), left_(framing.length), limits_(limits) {
     limits_.trailer_bytes = std::min(limits_.trailer_bytes, kTrailerRoom);
     switch (framing.kind) {
         case Framing::Kind::none: state_ = State::done; break;
@@ -178,7 +179,7 @@ std::expected<void, Refusal> BodyReader::keep_trailers() {
         const std::string_view line = section.substr(0, section.find('\n') + 1);
         section.remove_prefix(line.size());
         const std::string_view name = line.substr(0, line.find(':'));
-        if (!may_trail(name)) continue;
+        if (drop_trailers_ || !may_trail(name)) continue;
         if (!limits_.no_trailer.empty() && passes_for(name, limits_.no_trailer)) continue;
         std::memmove(kept, line.data(), line.size());
         kept += line.size();

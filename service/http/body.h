@@ -55,7 +55,8 @@ class BodyReader {
     /// Data handed out so far.
     std::uint64_t bytes() const { return bytes_; }
     /// Trailer fields to pass on, as lines with their CRLF: those that may stand in a trailer (RFC 9110
-    /// §6.5.1) and change nothing about framing, routing or trust; not BodyLimits::no_trailer. Valid once
+    /// §6.5.1) and change nothing about framing, routing or trust; not BodyLimits::no_trailer, and none with
+    /// Framing::drop_trailers. Valid once
     /// done(), until this object is moved or gone.
     std::string_view trailers() const { return {trailers_.data(), trailer_size_}; }
 
@@ -82,6 +83,7 @@ class BodyReader {
 
     State state_;
     std::uint8_t digits_ = 0;       // of the chunk size under way
+    bool drop_trailers_;            // all of them
     std::uint16_t extensions_ = 0;  // bytes
     std::uint32_t trailer_size_ = 0;
     std::uint32_t trailer_line_ = 0;  // where the line under way begins

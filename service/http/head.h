@@ -17,6 +17,9 @@ struct Framing {
 
     Kind kind = Kind::none;
     std::uint64_t length = 0;  // kind == length
+    /// Connection names fields of this head: those of a trailer are not passed on, as it may be one of them
+    /// (RFC 9110 §7.6.1).
+    bool drop_trailers = false;
 
     static constexpr Framing none() { return {}; }
     static constexpr Framing of_length(std::uint64_t n) { return {Kind::length, n}; }

@@ -76,18 +76,18 @@ std::expected<ConnectionOptions, Refusal> read_connection(Fields& fields) {
                 return std::unexpected(kBadList);
             else if (++names > kNamesMax)
                 return std::unexpected(Refusal{400, "Connection names too many fields"});
-            else
+            else {
+                options.names = options.names || !kNotCopied.contains(identify(option));
                 name_away(fields, option);
+            }
         }
     }
     return options;
 }
 
 bool may_trail(std::string_view name) {
-    const FieldId id = identify(name);
-    if (id != FieldId::other) return false;
-    return std::ranges::none_of(kNoTrailers,
-                                [&](std::string_view no) { return equals_ignoring_case(name, no); });
+    if (identify(name) != FieldId::other) return false;
+    return std::ranges::none_of(kNoTrailers, [&](std::string_view no) { return passes_for(name, no); });
 }
 
 }  // namespace sluice::http

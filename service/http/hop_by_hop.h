@@ -41,6 +41,7 @@ struct ConnectionOptions {
     bool close = false;
     bool keep_alive = false;
     bool upgrade = false;
+    bool names = false;  // any field that is not of the connection anyway
 };
 
 /// Reads all Connection fields, and marks as `hop` the fields that they name.

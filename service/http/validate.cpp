@@ -79,6 +79,7 @@ Result validate(RequestHead& head) {
     const auto connection = read_connection(head.fields);
     if (!connection) return std::unexpected(connection.error());
     head.keep_alive = goes_on(*connection, head.minor);
+    head.framing.drop_trailers = connection->names;
     head.te_trailers = wants_trailers(head.fields);
     if (connection->upgrade && head.minor > 0) head.upgrade = single_protocol(head.fields);
     return read_expect(head);
@@ -102,6 +103,7 @@ Result validate(ResponseHead& head, Method method) {
         head.framing = Framing::of_length(*declared->length);
     else
         head.framing = Framing::until_close();
+    head.framing.drop_trailers = connection->names;
     if (head.framing.kind == Framing::Kind::until_close) head.keep_alive = false;
     if (head.status == 101) head.upgrade = single_protocol(head.fields);
     return {};

@@ -121,8 +121,8 @@ After Exchange::refuse(const Failure& failure, std::string_view extra) {
         account();
         return After::close;
     }
-    const bool well_formed = failure.stage != Stage::read_head && failure.stage != Stage::read_body;
-    const bool keep = well_formed && failure.status != 503 && may_keep();
+    const bool read = failure.stage != Stage::read_head && failure.stage != Stage::read_body;
+    const bool keep = read && failure.status != 503 && may_keep();
     const DateNow date;
     http::Writer fields(buffers_.upstream);
     fields << extra;
@@ -132,12 +132,14 @@ After Exchange::refuse(const Failure& failure, std::string_view extra) {
                             .date = date.text(),
                             .keep_alive = keep,
                             .minor = request_.complete() ? request_.head().minor : 1,
-                            .to_head = request_.complete() && request_.head().method == http::Method::head};
+                            .to_head = request_.head().method == http::Method::head};
     outcome_.status = static_cast<std::uint16_t>(failure.status);
     const std::string_view text = http::write_problem(reply, failure.reason, buffers_.answer);
     outcome_.bytes_out = behind_head(text);
     const After after = send(text, {}, keep);
-    return after == After::linger && !well_formed ? After::cut_short : after;
+    // Of these it is known what the client is sending, and that it means well.
+    const bool http = read || failure.status == 413 || failure.status == 417 || failure.status == 501;
+    return after == After::linger && !http ? After::cut_short : after;
 }
 
 // An answer of our own to a request that was read well.
@@ -180,6 +182,7 @@ After Exchange::send(std::string_view head, std::string_view body, bool keep) {
         slots_->any()) {  // what is long holds them but for its end
         pieces[1].iov_len -= kSmall;
         write_all(client_.stream(), pieces, now_, patience, error);
+        now_ = runtime::now();
         pieces = {iovec{const_cast<char*>(body.data()) + body.size() - kSmall, kSmall}, iovec{}};
     }
     if (slots_ != nullptr) slots_->give_back();
@@ -189,7 +192,7 @@ After Exchange::send(std::string_view head, std::string_view body, bool keep) {
                   error);
     outcome_.client_aborted = static_cast<bool>(error);
     account();
-    if (error) return After::close;
+    if (error) return After::reset;
     const bool whole = request_.complete() && request_.body().done();
     if (!keep) return whole ? last_answer() : After::linger;
     if (whole) return After::next;
@@ -198,10 +201,11 @@ After Exchange::send(std::string_view head, std::string_view body, bool keep) {
     return drained ? After::next : After::linger;
 }
 
-// It is we who end the connection, though the client has sent more already: closing at once would be a reset.
+// Closing would be a reset if the client has sent more already, or sends it before it has read the answer: as
+// it may where it is we who end the connection.
 After Exchange::last_answer() const {
     const bool more = !buffers_.request.empty() || client_.stream().has_unread_event();
-    return request_.head().keep_alive && more ? After::linger : After::close;
+    return request_.head().keep_alive || more ? After::linger : After::close;
 }
 
 }  // namespace sluice::proxy

@@ -125,8 +125,8 @@ void Connection::change_to(std::unique_ptr<Tunnel> tunnel) {
 }
 
 void Connection::cancel() {
-    stream_.cancel();
     if (Tunnel* const tunnel = tunnel_.load(std::memory_order_acquire)) tunnel->cancel();
+    stream_.cancel();
 }
 
 // Whoever speaks HTTP in the clear where TLS is spoken is told so, since its user can do something about it.

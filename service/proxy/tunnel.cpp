@@ -20,6 +20,11 @@ namespace {
 // What a direction reads at once. On the stack of its task; only the part that is used costs memory.
 constexpr std::size_t kPiece = 16 * 1024;
 
+// How long a direction dozes before it looks after both ends: nobody else hears of one that has ended its
+// own direction already, and is reset then.
+constexpr runtime::Duration kLookAfter = std::chrono::seconds(30);
+constexpr runtime::Duration kLookAfterHalf = std::chrono::seconds(1);
+
 }  // namespace
 
 Tunnel::Tunnel(Context& context, TunnelParts parts, const config::Timeouts& timeouts)
@@ -64,6 +69,7 @@ void Tunnel::resume(Way& way) {
 }
 
 void Tunnel::cancel() {
+    cancelled_.store(true, std::memory_order_relaxed);
     up_.source.cancel();
     down_.source.cancel();
 }
@@ -71,16 +77,20 @@ void Tunnel::cancel() {
 void Tunnel::woken(runtime::Dormant& self, runtime::Wake why) {
     Way& way = static_cast<Way&>(self);
     Tunnel& whole = way.whole;
-    if (why == runtime::Wake::deadline && runtime::now() >= whole.idle_until()) {
+    if (why == runtime::Wake::deadline && runtime::now() >= whole.idle_until())
         return whole.fail(Cause::idle);
+    if (why != runtime::Wake::readable) {
+        if (const auto cause = whole.broken(way)) return whole.fail(*cause);
+        if (whole.rest(way)) return;
     }
-    if (why != runtime::Wake::readable && whole.rest(way)) return;
     whole.relay(way);
 }
 
 // Until there is nothing to read. True: the direction dozes, and may be another task's already, or gone.
 bool Tunnel::rest(Way& way) {
-    return way.source.doze(way, idle_until());
+    const bool half = half_.load(std::memory_order_relaxed);
+    const runtime::Time look = runtime::now() + (half ? kLookAfterHalf : kLookAfter);
+    return way.source.doze(way, std::min(idle_until(), look));
 }
 
 void Tunnel::relay(Way& way) {
@@ -98,6 +108,8 @@ void Tunnel::relay(Way& way) {
         }
         if (error == boost::asio::error::eof) {
             way.sink.shutdown_send(error);
+            half_.store(true, std::memory_order_relaxed);
+            way.sink.rouse();  // the other direction looks oftener from now on
             return end();
         }
         if (error) return fail(cause_of(way.source, error));
@@ -115,6 +127,14 @@ void Tunnel::pass_on(Way& way, std::string_view bytes, runtime::error_code& erro
     if (!error) way.bytes += bytes.size();
 }
 
+// Whether the end that a direction passes bytes on to was reset. Nobody reads from it any more, when its own
+// direction has ended, and so hears of it.
+std::optional<Tunnel::Cause> Tunnel::broken(const Way& way) const {
+    if (!half_.load(std::memory_order_relaxed) || !way.sink.hung_up()) return std::nullopt;
+    if (cancelled_.load(std::memory_order_relaxed)) return Cause::cancelled;
+    return &way == &down_ ? Cause::client : Cause::upstream;
+}
+
 // Whoever failed first is why; what the other direction meets then is a consequence.
 void Tunnel::fail(Cause cause) {
     Cause none = Cause::closed;
@@ -123,13 +143,15 @@ void Tunnel::fail(Cause cause) {
     end();
 }
 
-// An end that was not in order must not look like one to the other side.
+// An end that was not in order must not look like one to either side: whoever was given up may read on.
 void Tunnel::end() {
     if (open_.fetch_sub(1, std::memory_order_acq_rel) > 1) return;
     const Cause cause = cause_.load(std::memory_order_relaxed);
     account(cause);
-    if (cause == Cause::client) lease_.stream().reset_on_close();
-    if (cause == Cause::upstream || cause == Cause::upstream_stalled) client_.stream().reset_on_close();
+    if (cause == Cause::client || cause == Cause::upstream || cause == Cause::upstream_stalled) {
+        lease_.stream().reset_on_close();
+        client_.stream().reset_on_close();
+    }
     client_.end();
 }
 

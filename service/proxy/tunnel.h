@@ -14,6 +14,7 @@
 #include <atomic>
 #include <cstdint>
 #include <memory>
+#include <optional>
 #include <string_view>
 
 #include "config/model.h"
@@ -74,6 +75,7 @@ class Tunnel {
     bool rest(Way& way);
     void pass_on(Way& way, std::string_view bytes, runtime::error_code& error);
 
+    std::optional<Cause> broken(const Way& way) const;
     void fail(Cause cause);
     void end();
     void account(Cause cause);
@@ -96,6 +98,8 @@ class Tunnel {
     std::atomic<runtime::Time> moved_;  // when bytes last went either way
     std::atomic<Cause> cause_{Cause::closed};
     std::atomic<unsigned char> open_{2};  // directions that have not ended
+    std::atomic<bool> half_{false};       // one of them has
+    std::atomic<bool> cancelled_{false};
 };
 
 }  // namespace sluice::proxy

@@ -21,12 +21,12 @@ std::span<iovec> rest_of(std::span<iovec> pieces, std::size_t written) {
 
 void write_all(tls::Stream& to, std::span<iovec> pieces, runtime::Time now, runtime::Duration stall,
                runtime::error_code& error) {
-    to.write_deadline(now + stall);
+    to.write_stall(now, stall);
     for (pieces = rest_of(pieces, 0); !pieces.empty();) {
         const std::size_t written = to.write_vector(pieces, error);
         if (error) return;
         pieces = rest_of(pieces, written);
-        if (!pieces.empty()) to.write_deadline(runtime::now() + stall);
+        if (!pieces.empty()) to.write_stall(runtime::now(), stall);
     }
 }
 

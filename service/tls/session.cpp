@@ -201,9 +201,9 @@ std::size_t Session::write(TcpStream& tcp, std::span<iovec> buffers, error_code&
         const Step step = try_write(tcp, buffers, count, error);
         if (step != Step::want_write && step != Step::want_read) return count;
         const Time deadline = tcp.write_deadline();
-        const Time time = runtime::now();
-        tcp.wait_event(Half::write, std::min<Time>(deadline, time + kTrust), error);
-        if (error == boost::asio::error::timed_out && runtime::now() < deadline) error.clear();
+        tcp.wait_event(Half::write, std::min<Time>(deadline, runtime::now() + kTrust), error);
+        if (error == boost::asio::error::timed_out && (runtime::now() < deadline || tcp.write_goes_on()))
+            error.clear();
         if (!error) continue;
         const std::scoped_lock hold(lock_);
         ended_ = true;  // half a record may have gone

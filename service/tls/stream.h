@@ -81,6 +81,7 @@ class Stream {
 
     void read_deadline(runtime::Time deadline) { tcp_.read_deadline(deadline); }
     void write_deadline(runtime::Time deadline) { tcp_.write_deadline(deadline); }
+    void write_stall(runtime::Time now, runtime::Duration stall) { tcp_.write_stall(now, stall); }
 
     // Under TLS also what came with an earlier read and was not asked for, be it deciphered or not.
     bool has_unread_event() const {

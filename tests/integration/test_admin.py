@@ -290,6 +290,22 @@ def test_a_token_guards_all_but_health_and_readiness(start_sluice, scripted):
     sluice.stop()
 
 
+def test_another_token_ends_the_streams_that_the_old_one_opened(start_sluice, scripted):
+    config = {"upstream": scripted().address, "admin": {"address": "127.0.0.1:%d" % free_port(), "token": "s3cret"}}
+    sluice = start_sluice(config)
+    with RawClient(sluice.admin) as client:
+        client.send(b"GET /events HTTP/1.1\r\nHost: 127.0.0.1\r\nAuthorization: Bearer s3cret\r\n\r\n")
+        assert client.read_head().status == 200
+        sluice.write({**config, "log": {"access": "off"}})
+        wait_until(lambda: '"message":"reloaded"' in sluice.stderr, "a reload that keeps it")
+        events = client.wire.received.count(b"data: ")
+        while client.wire.received.count(b"data: ") == events:
+            client.wire.fill()
+        sluice.write({**config, "admin": {**config["admin"], "token": "another"}})
+        assert client.ends()[0] == "closed"
+    sluice.stop()
+
+
 def test_config_shows_what_is_in_force(pair):
     proxy = pair(limits=[{"rate": "10/s"}], timeouts={"head": "7s"})
     shown = proxy.sluice.admin_json("/config")

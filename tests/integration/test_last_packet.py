@@ -6,6 +6,7 @@ import pytest
 
 from support.client import get
 from support.upstream import chunked, once, response, serve
+from support.wait import wait_until
 
 CLOSE = [("Connection", "close")]
 CHUNKED = b"HTTP/1.1 200 Fine\r\nTransfer-Encoding: chunked\r\n\r\n"
@@ -37,6 +38,33 @@ def test_an_answer_comes_with_its_end(pair, script, request_, status):
         assert comes_with_its_end(client, request_)
         assert client.read(request_.split()[0].decode()).status == status
         client.expect_close()
+
+
+POST = b"POST / HTTP/1.%d\r\nHost: a\r\nContent-Length: 5\r\n%s\r\nhello"
+
+
+@pytest.mark.parametrize("request_, at_once, later, options", [
+    (POST % (1, b"Connection: close\r\n"), b"\r\n", b"", {}),  # RFC 9112 §2.2: some clients send one more
+    (POST % (0, b""), b"\r\n", b"", {}),
+    (get(), b"", get(), {"max": {"requests_per_connection": 1}}),
+], ids=["close", "1.0", "one-request"])
+def test_what_comes_behind_the_last_request_destroys_no_answer(pair, request_, at_once, later, options):
+    """Closing a socket with bytes unread is a reset, and what the client has not read yet is lost with it."""
+    proxy = pair(serve(response(body=b"x" * (1 << 20))), **options)
+    client = proxy.client(receive_buffer=4096)
+    client.send(request_ + at_once)
+    wait_until(lambda: proxy.sluice.stats()["requests"]["by_status"].get("200") == 1, "the answer has been sent")
+    client.send(later)
+    assert len(client.read().body) == 1 << 20
+    client.expect_close()
+
+
+def test_who_sends_all_of_a_body_that_is_too_long_is_told(pair):
+    proxy = pair(max={"body": "1MiB"})
+    client = proxy.client()
+    client.send(b"POST / HTTP/1.1\r\nHost: a\r\nContent-Length: 10000000\r\n\r\n" + b"x" * 10_000_000)
+    assert client.read().status == 413
+    client.expect_close()
 
 
 def test_a_refusal_comes_with_its_end(pair):

@@ -7,7 +7,8 @@ import pytest
 
 from support import wire
 from support.client import connect, get
-from support.wait import DEADLINE, wait_until
+from support.upstream import response
+from support.wait import DEADLINE, wait_until, wait_until_steady
 
 KIB, MIB = 1 << 10, 1 << 20
 
@@ -15,6 +16,7 @@ KIB, MIB = 1 << 10, 1 << 20
 BASE = 24 * MIB
 IDLE_CONNECTION = 1 * KIB
 REQUEST = 64 * KIB
+REQUEST_WITH_BODIES = 256 * KIB
 CLIENT_ENTRY = 96
 
 
@@ -56,6 +58,30 @@ def test_twenty_thousand_idle_connections_and_hundreds_of_requests_stay_within_t
         print(f"start {start / MIB:.1f} MiB, {(with_idle - start) / idle:.0f} bytes an idle connection, "
               f"{(with_busy - with_idle) / busy:.0f} bytes a request in flight, peak {proxy.sluice.memory()[1] / MIB:.1f} MiB")
         assert proxy.sluice.memory()[1] < BASE + idle * IDLE_CONNECTION + busy * REQUEST
+
+
+def test_requests_with_large_bodies_both_ways_stay_within_the_formula(pair):
+    """Whatever their sizes: a client that reads nothing, so that all buffers are full, has sent a long body."""
+    busy = 100
+    endless = response(body=b"x" * 64 * MIB, fields=[("X-Long", "y" * 15 * KIB)])
+
+    def script(connection):
+        if connection.read_request():
+            connection.sock.settimeout(None)
+            with contextlib.suppress(OSError):
+                connection.sock.sendall(endless)
+
+    proxy = pair(script, max={"connections": busy}, timeouts={"write": "10m"})
+    start = proxy.sluice.memory()[0]
+    request = get(method="POST", fields=[("X-Long", "z" * 15 * KIB)], body=b"b" * 100 * KIB)
+    with contextlib.ExitStack() as held:
+        for _ in range(busy):
+            held.enter_context(connect(proxy.sluice.address, receive_buffer=4096)).sendall(request)
+        proxy.upstream.wait_for_requests(busy, 4 * DEADLINE)
+        grown = wait_until_steady(lambda: proxy.sluice.memory()[0]) - start
+        assert proxy.sluice.stats()["requests"]["in_flight"] == busy
+        print(f"{grown / busy / KIB:.0f} KiB a request with bodies")
+        assert proxy.sluice.memory()[1] < BASE + busy * REQUEST_WITH_BODIES
 
 
 def test_a_hundred_thousand_clients_stay_within_the_formula(pair):

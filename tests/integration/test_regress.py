@@ -1,10 +1,12 @@
 """Bugs that were, each as the story of how it came about."""
 
+import concurrent.futures
 import threading
+import time
 
 import pytest
 
-from support.client import expect_problem, get
+from support.client import RawClient, expect_problem, get
 from support.ports import free_port
 from support.upstream import Blackhole, ScriptedUpstream, chunked, in_turn, once, response, serve
 from support.wait import wait_until
@@ -47,6 +49,25 @@ def test_a_head_that_grows_beyond_the_buffer_is_refused(pair):
     proxy.finish()
     proxy.upstream.settle()
     assert b"/admin" not in proxy.upstream.received
+
+
+def test_what_is_left_of_a_long_answer_when_slots_go_back_has_time_of_its_own(pair, tmp_path):
+    """A reader who takes longer for all of it than timeouts.write, and never stands still for so long."""
+    size, path = 450_000, str(tmp_path / "front.sock")
+    proxy = pair(listen=f"unix:{path}", routes=[{"respond": {"status": 200, "body": "r" * size}}], timeouts={"write": "1s"},
+                 limits=[{"key": "global", "algorithm": "concurrency", "max": 1000}])
+
+    def read(pause):
+        client = RawClient(path)
+        client.send(get())
+        answer = bytearray()
+        while len(answer) < size and (piece := client.sock.recv(32 * KIB)):
+            answer += piece
+            time.sleep(pause)  # the pace of a slow reader
+        return len(answer)
+
+    with concurrent.futures.ThreadPoolExecutor(8) as pool:
+        assert all(got >= size for got in pool.map(read, [0.1 + 0.01 * n for n in range(8)]))
 
 
 def test_a_listener_may_get_a_name_by_a_reload(pair):

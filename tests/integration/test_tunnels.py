@@ -178,6 +178,15 @@ def test_the_death_of_the_client_resets_the_upstream(pair):
     wait_until(lambda: tunnels(proxy) == 0, "the end of the tunnel")
 
 
+def test_a_client_that_dies_behind_its_half_close_is_noticed(pair):
+    proxy = pair(switching(lambda connection: connection.hang()))
+    client, upstream = opened(proxy)
+    client.half_close()
+    wait_until(lambda: client.still_open(), "the other direction goes on")
+    client.reset()
+    wait_until(lambda: tunnels(proxy) == 0, "the end of the tunnel")
+
+
 @pytest.mark.parametrize("status", [200, 400, 426])
 def test_a_refused_upgrade_is_relayed_and_the_connection_goes_on(pair, status):
     answers = iter([response(status, b"no", [("Upgrade", "other"), ("X-Why", "because")])])
@@ -250,9 +259,10 @@ def test_a_side_that_does_not_read_stops_the_other(pair):
 
 def test_a_client_that_does_not_read_is_cut_after_timeouts_write(pair):
     proxy = pair(switching(lambda connection: connection.send(b"x" * 64 * MIB)), timeouts={"write": "400ms"})
-    opened(proxy, receive_buffer=4096)
+    client, _ = opened(proxy, receive_buffer=4096)
     wait_until(lambda: tunnels(proxy) == 1, "the tunnel")
     wait_until(lambda: tunnels(proxy) == 0, "its end")
+    assert client.ends()[0] == "reset", "what it has got is not all"
 
 
 def test_a_drain_cuts_tunnels_when_its_time_is_up_and_not_before(pair):

@@ -231,6 +231,24 @@ def test_row_064_a_reader_that_stalls_is_closed(pair):
     assert len(got) < 64 * MIB
 
 
+def test_row_064_a_reader_that_is_slow_but_steady_is_fine(pair):
+    """The kernel tells of no room before a third of its buffer, megabytes, has gone."""
+
+    def flood(connection):
+        if connection.read_request():
+            connection.send(response(body=b"x" * 64 * MIB))
+            connection.hang()
+
+    proxy = pair(flood, timeouts={"write": "600ms"})
+    client = proxy.client(receive_buffer=4096)
+    client.send(get())
+    assert client.read_head().status == 200
+    for _ in range(30):
+        client.wire.exactly(16 * 1024)
+        time.sleep(0.1)  # the pace of a slow client; 3 s in all, five times the deadline
+    assert proxy.sluice.stats()["requests"]["in_flight"] == 1
+
+
 @pytest.mark.parametrize("fields", [[("X-Forwarded-For", "9.9.9.9")], [("X-Forwarded-For", "9.9.9.9, 8.8.8.8"), ("X-Forwarded-For", "7.7.7.7")],
                                     [("x-forwarded-for", "127.0.0.1"), ("X-Forwarded-Proto", "https"), ("X-Forwarded-Host", "evil")]])
 def test_row_065_forwarding_fields_of_an_untrusted_peer_are_replaced(pair, fields):

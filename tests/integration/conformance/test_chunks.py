@@ -111,7 +111,8 @@ def test_row_047_the_bound_is_max_head(pair, start, piece):
 
 FORBIDDEN = ["Transfer-Encoding", "Content-Length", "Host", "X-Forwarded-For", "X-Forwarded-Host", "X-Forwarded-Proto", "Forwarded",
              "Connection", "Trailer", "TE", "Upgrade", "Keep-Alive", "Expect", "Authorization", "Via", "X-Request-Id", "Content-Type",
-             "Proxy-Authorization", "Proxy-Connection", "Content-Encoding", "Cookie", "Max-Forwards", "Cache-Control", "Range"]
+             "Proxy-Authorization", "Proxy-Connection", "Content-Encoding", "Cookie", "Max-Forwards", "Cache-Control", "Range",
+             "content_type", "Set_Cookie", "Transfer_Encoding", "X_Forwarded_For"]
 
 
 def test_row_048_trailers_that_could_change_the_message_are_dropped(pair):

@@ -3,7 +3,7 @@
 import pytest
 
 from support.client import get
-from support.upstream import once, response, serve
+from support.upstream import chunked, once, response, serve
 from support.wait import wait_until
 
 OK = response(body=b"ok")
@@ -40,6 +40,22 @@ def test_row_050_fields_of_one_hop_in_a_response_end_here(pair, connection):
     got = proxy.client().get()
     assert got.status == 200 and got.body == b"ok"
     assert not got.has("X-Hop") and not got.has("Keep-Alive") and got.one("X-Stays") == "2"
+
+
+def test_row_049_trailers_may_be_what_connection_names(pair):
+    proxy = pair()
+    body = chunked(b"hello", trailers=[("X-Mine", "1"), ("X-Other", "2")])
+    head = b"POST /x HTTP/1.1\r\nHost: a.example\r\nTransfer-Encoding: chunked\r\nConnection: X-Mine\r\n\r\n"
+    assert proxy.client().ask(head + body).status == 200
+    request = proxy.upstream.request()
+    assert request.body == b"hello" and request.trailers == []
+
+
+def test_row_050_so_may_those_of_a_response(pair):
+    head = b"HTTP/1.1 200 Fine\r\nTransfer-Encoding: chunked\r\nConnection: X-Hop\r\n\r\n"
+    proxy = pair(serve(head + chunked(b"hello", trailers=[("X-Hop", "1")])))
+    answer = proxy.client().get()
+    assert answer.body == b"hello" and answer.trailers == []
 
 
 @pytest.mark.parametrize("value", ["gzip", "deflate;q=0.5", "gzip, trailers", "trailers", "trailers, deflate;q=0.5"])
