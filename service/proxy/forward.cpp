@@ -86,7 +86,6 @@ Forward::Step Forward::attempt(upstream::Tried& tried, bool fresh, runtime::Time
     figures_.server = &lease_.server();
     read_ = filled_ = 0;
     heard_ = false;
-    if (!lease_.reused()) now = runtime::now();  // connecting took its time
 
     const config::Upstream& settings = how_.upstream.settings();
     Relay upward({request_.stream(), Source::client, how_.snapshot.config.timeouts.body}, request_.body(),

@@ -120,7 +120,7 @@ Upstream::Upstream(std::string name, const config::Upstream& settings, unsigned 
     }
 }
 
-std::expected<Lease, Error> Upstream::acquire(runtime::Time now, Tried& tried, const Asking& asking) {
+std::expected<Lease, Error> Upstream::acquire(runtime::Time& now, Tried& tried, const Asking& asking) {
     const runtime::Time deadline = now + settings_.connect_timeout;
     bool was_in_line = false;
     if (!line_->try_take()) [[unlikely]] {
@@ -147,7 +147,10 @@ std::expected<Lease, Error> Upstream::acquire(runtime::Time now, Tried& tried, c
     const Counted making(server->figures.open);
     make_room();
     auto connection = server->connect(deadline, asking.gone);
-    if (connection) return lend(std::move(*connection));
+    if (connection) {
+        now = runtime::now();
+        return lend(std::move(*connection));
+    }
     const Error error = connection.error();
     // What the line left of the time says nothing about the server.
     if (was_in_line && error == Error::timeout) return std::unexpected(Error::exhausted);

@@ -97,7 +97,8 @@ class Upstream {
     /// A connection to the next server, by the configured balance, that is in service and not in `tried`,
     /// which it is added to; a backup only if no other is left. Waits in line when max_connections are in
     /// use. All of it within connect_timeout: exhausted, when the wait left too little of it to connect.
-    std::expected<Lease, Error> acquire(runtime::Time now, Tried& tried, const Asking& asking);
+    /// `now` is read again where it parked before it succeeded, and only there.
+    std::expected<Lease, Error> acquire(runtime::Time& now, Tried& tried, const Asking& asking);
 
     /// Whether there are servers in service that this request has not been to.
     bool another(runtime::Time now, Tried tried) const { return (available(now) & ~tried) != 0; }

@@ -583,6 +583,35 @@ def test_who_waits_too_long_gets_503(house, apps):
         assert first.get().status == 200, "its place is free again"
 
 
+def test_response_timeout_begins_behind_the_line(house, scripted):
+    """Who waited longer than that, and was lent the connection of the one before, has all of it left."""
+    go_on = threading.Event()
+
+    def script(connection):
+        connection.read_request()
+        connection.send(b"HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\no")  # its head is there in time
+        go_on.wait()
+        connection.send(b"k")
+        connection.read_request()
+        connection.gone(0.1)  # which it must not be, though nothing comes
+        connection.send(response(body=b"late"))
+        connection.hang()
+
+    sluice = house([scripted(script)], max_connections=1, connect_timeout="30s", response_timeout="500ms")
+    with sluice.client() as first, sluice.client() as second:
+        first.send(get())
+        assert first.read_head().status == 200
+        second.send(get(method="POST", body=b"x"))
+        wait_until(lambda: sluice.stats()["upstreams"][0]["waiting"] == 1, "it waits")
+        since = sluice.stats()["uptime_seconds"]
+        wait_until(lambda: sluice.stats()["uptime_seconds"] > since + 0.6, "that for longer than response_timeout")
+        go_on.set()
+        answer = second.read()
+        assert (answer.status, answer.body) == (200, b"late")
+    only, = sluice.stats()["upstreams"][0]["servers"]
+    assert (only["requests"], only["failures"]) == (2, 0)
+
+
 def test_who_leaves_the_line_is_not_waited_for(house, apps):
     a, = apps(1)
     sluice = house([a], max_connections=1, connect_timeout="30s")
