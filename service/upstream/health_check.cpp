@@ -45,9 +45,10 @@ void read_body(Stream& stream, const http::ResponseHead& head, std::span<char> r
 }  // namespace
 
 // Apart, and with its room on the stack only while a check runs: between two checks the stack is given back.
-[[gnu::noinline]] std::string check_health(Server& server, const config::Health& settings) {
+[[gnu::noinline]] std::optional<std::string> check_health(Server& server, const config::Health& settings) {
     const runtime::Time deadline = runtime::now() + settings.timeout;
     auto stream = server.dial(deadline);
+    if (!stream && stream.error() == Error::resources) return std::nullopt;
     if (!stream) return std::string(to_string(stream.error()));
     stream->read_deadline(deadline);
     stream->write_deadline(deadline);
@@ -86,7 +87,7 @@ void read_body(Stream& stream, const http::ResponseHead& head, std::span<char> r
     if (status < 200 || status > 399)
         return "GET " + settings.path + " was answered with " + std::to_string(status);
     read_body(*stream, head, room, filled);
-    return {};
+    return std::string();
 }
 
 }  // namespace sluice::upstream

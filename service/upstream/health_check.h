@@ -3,6 +3,7 @@
 // Asking a server how it is: GET with the configured path, on a connection of its own, over TLS when requests
 // go to it so. Healthy is an answer of 2xx or 3xx within the timeout.
 
+#include <optional>
 #include <string>
 
 #include "config/model.h"
@@ -41,7 +42,8 @@ class CheckCount {
     unsigned against_ = 0;  // in a row
 };
 
-/// One check (parks). Empty: healthy; else what is wrong, in words.
-std::string check_health(Server& server, const config::Health& settings);
+/// One check (parks). Empty: healthy; else what is wrong, in words. None: it could not be made, as we are out
+/// of descriptors or memory, which says nothing about the server.
+std::optional<std::string> check_health(Server& server, const config::Health& settings);
 
 }  // namespace sluice::upstream

@@ -4,6 +4,7 @@
 #include <chrono>
 #include <functional>
 #include <mutex>
+#include <optional>
 #include <random>
 #include <string>
 
@@ -22,24 +23,33 @@ runtime::Duration jitter(runtime::Duration interval) {
     return interval / 1024 * (std::random_device()() % 1024);
 }
 
-void keep_checking(Server& server, const config::Health& settings, telemetry::Log& log) {
+void keep_checking(Server& server, const config::Health& settings, telemetry::Log& log,
+                   telemetry::Throttle& not_made) {
     CheckCount count(settings, server.standing.healthy());
     runtime::Time next = runtime::now() + jitter(settings.interval);
     for (;; next = std::max(next + settings.interval, runtime::now())) {
         runtime::this_task::sleep_until(next);
         if (runtime::this_task::cancelled()) return;
-        const std::string wrong = check_health(server, settings);
+        const std::optional<std::string> wrong = check_health(server, settings);
         if (runtime::this_task::cancelled()) return;  // which may be what was wrong
+        if (!wrong) {
+            if (const auto held_back = not_made.permit(runtime::now()))
+                log.warn("a health check cannot be made: out of descriptors or memory",
+                         {{"upstream", server.upstream()},
+                          {"server", server.address()},
+                          {"held_back", *held_back}});
+            continue;
+        }
         server.figures.checks.fetch_add(1, std::memory_order_relaxed);
-        if (!wrong.empty()) server.figures.checks_failed.fetch_add(1, std::memory_order_relaxed);
-        if (!count.note(wrong.empty())) continue;
+        if (!wrong->empty()) server.figures.checks_failed.fetch_add(1, std::memory_order_relaxed);
+        if (!count.note(wrong->empty())) continue;
         server.standing.set_healthy(count.healthy());
         if (count.healthy())
             log.info("server is healthy again",
                      {{"upstream", server.upstream()}, {"server", server.address()}});
         else
             log.warn("server is not healthy, and gets no requests",
-                     {{"upstream", server.upstream()}, {"server", server.address()}, {"reason", wrong}});
+                     {{"upstream", server.upstream()}, {"server", server.address()}, {"reason", *wrong}});
     }
 }
 
@@ -90,7 +100,8 @@ void Upkeep::follow(const std::vector<std::shared_ptr<Upstream>>& upstreams) {
         if (std::ranges::any_of(cares_, [&](const auto& care) { return care->server == server; })) continue;
         Care& care = *cares_.emplace_back(std::make_unique<Care>(server));
         if (server->health())
-            care.tasks.go([&care, this] { keep_checking(*care.server, *care.server->health(), log_); });
+            care.tasks.go(
+                [&care, this] { keep_checking(*care.server, *care.server->health(), log_, not_made_); });
         if (!server->addresses.fixed()) care.tasks.go([&care, this] { keep_looking_up(*care.server, log_); });
     }
 }

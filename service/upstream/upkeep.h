@@ -28,6 +28,7 @@ class Upkeep {
     struct Care;
 
     telemetry::Log& log_;
+    telemetry::Throttle not_made_{};  // of what is said about checks; any task
     runtime::Mutex lock_;
     std::vector<std::unique_ptr<Care>> cares_;  // guarded by lock_
 };

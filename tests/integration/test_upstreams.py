@@ -308,6 +308,29 @@ def test_a_server_that_is_not_there_is_unhealthy(house, apps, closing):
     assert server(sluice, nowhere)["failures"] == failures, "no request went there"
 
 
+def test_checks_that_we_have_no_descriptor_for_say_nothing_about_the_server(start_sluice, apps):
+    a, = apps(1)
+    sluice = start_sluice({"upstreams": {"app": {"servers": [a.address], "health": FAST}}, "routes": [{"upstream": "app"}]},
+                          limit_files=64)
+    client = sluice.client()
+    assert client.get().status == 200
+    others = [sluice.client() for _ in range(120)]
+    wait_until(lambda: sluice.descriptors() >= 64, "descriptors run out")
+    checks = len(a.checks)
+    end = time.monotonic() + 20 * 0.05
+    wait_until(lambda: time.monotonic() > end, "the time of twenty checks")
+    assert len(a.checks) < checks + 10, "there were descriptors for checks"
+    assert client.get().status == 200
+    for other in others:
+        other.close()
+    wait_until(lambda: len(a.checks) > checks + 10, "checks go on")
+    stats = server(sluice, a)
+    assert stats["healthy"] and stats["checks_failed"] == 0
+    logged(sluice, "a health check cannot be made")
+    assert not log_lines(sluice, "server is not healthy")
+    sluice.stop()
+
+
 def test_all_unhealthy_is_503_at_once_and_not_ready(house, apps):
     a, b = apps(2)
     sluice = house([a, b], health=FAST, connect_timeout="5s", max_connections=1)
