@@ -60,10 +60,10 @@ Forward::Step Forward::run(runtime::Time now) {
     upstream::Upstream& upstream = how_.upstream;
     const unsigned retries = upstream.settings().retries;
     upstream::Tried tried = 0;
-    bool fresh = false;
+    const upstream::Server* stale = nullptr;
     unsigned repeats = 0;
     for (;;) {
-        Step done = attempt(tried, fresh, now);
+        Step done = attempt(tried, stale, now);
         if (changed_protocol_) return done;
         lease_ = {};
         if (done || !done.error().retryable || retries == 0) return done;
@@ -72,15 +72,15 @@ Forward::Step Forward::run(runtime::Time now) {
         // A connection that was not made has cost the servers nothing: each of them may be asked.
         if (done.error().stage == Stage::acquire ? !upstream.another(now, tried) : repeats++ == retries)
             return done;
-        fresh = done.error().stage != Stage::acquire;
+        stale = done.error().stage != Stage::acquire ? figures_.server : nullptr;
         ++figures_.retries;
     }
 }
 
-Forward::Step Forward::attempt(upstream::Tried& tried, bool fresh, runtime::Time now) {
+Forward::Step Forward::attempt(upstream::Tried& tried, const upstream::Server* stale, runtime::Time now) {
     const upstream::Pointless gone{
         [](const void* client) { return static_cast<const Connection*>(client)->hung_up(); }, &client_};
-    auto lease = how_.upstream.acquire(now, tried, {how_.client_hash, gone, fresh});
+    auto lease = how_.upstream.acquire(now, tried, {how_.client_hash, gone, stale});
     if (!lease) return std::unexpected(failure_of(lease.error()));
     lease_ = std::move(*lease);
     figures_.server = &lease_.server();

@@ -63,7 +63,7 @@ class Forward {
     const Figures& figures() const { return figures_; }
 
   private:
-    Step attempt(upstream::Tried& tried, bool fresh, runtime::Time now);
+    Step attempt(upstream::Tried& tried, const upstream::Server* stale, runtime::Time now);
     std::string_view write_head(const upstream::Server& server);
     Step receive_head(http::ResponseHead& head, Upload& upload);
     Step interim(const http::ResponseHead& head);

@@ -132,7 +132,7 @@ std::expected<Lease, Error> Upstream::acquire(runtime::Time& now, Tried& tried, 
         was_in_line = true;
     }
     Place place(*line_);
-    Server* const server = pick(now, tried, asking.client);
+    Server* const server = pick(now, tried, asking);
     if (server == nullptr) return std::unexpected(Error::none_healthy);
     // Counted before it is connected: one that is slow to accept is busy too.
     Counted in_flight(server->figures.in_flight);
@@ -141,7 +141,7 @@ std::expected<Lease, Error> Upstream::acquire(runtime::Time& now, Tried& tried, 
         in_flight.pass_on();
         return Lease(*this, std::move(connection));
     };
-    if (!asking.fresh)
+    if (server != asking.stale)
         if (auto idle = server->take_idle()) return lend(std::move(idle));
     // Those that are being made count, or all who connect at once would make room for one.
     const Counted making(server->figures.open);
@@ -171,8 +171,13 @@ ServerSet Upstream::available(runtime::Time now) const {
 }
 
 // Null: no server is in service.
-Server* Upstream::pick(runtime::Time now, Tried& tried, std::uint64_t client) {
+Server* Upstream::pick(runtime::Time now, Tried& tried, const Asking& asking) {
     const ServerSet available_now = available(now);
+    if (asking.stale != nullptr) [[unlikely]] {
+        const auto at = std::ranges::find(servers_, asking.stale, &std::shared_ptr<Server>::get);
+        const auto index = static_cast<std::size_t>(at - servers_.begin());
+        if (index < servers_.size() && contains(available_now, index)) return at->get();
+    }
     if (servers_.size() == 1) {
         tried |= available_now;
         return available_now != 0 ? servers_.front().get() : nullptr;
@@ -188,7 +193,7 @@ Server* Upstream::pick(runtime::Time now, Tried& tried, std::uint64_t client) {
         allowed = backup & ~tried;
     }
     if (allowed == 0) allowed = among;
-    const std::size_t at = balancer_.pick(among, allowed, client, [this](std::size_t server) {
+    const std::size_t at = balancer_.pick(among, allowed, asking.client, [this](std::size_t server) {
         return servers_[server]->figures.in_flight.load(std::memory_order_relaxed);
     });
     tried |= set_of(at);

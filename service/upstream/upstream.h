@@ -77,9 +77,9 @@ using Tried = ServerSet;
 
 /// On whose behalf a connection is asked for.
 struct Asking {
-    std::uint64_t client = 0;  // tells clients apart; needed if spreads_by_client()
-    Pointless gone{};          // whether it has left
-    bool fresh = false;        // a new connection, after a pooled one has proved stale
+    std::uint64_t client = 0;       // tells clients apart; needed if spreads_by_client()
+    Pointless gone{};               // whether it has left
+    const Server* stale = nullptr;  // whose idle connection failed: it is asked again, on a fresh one
 };
 
 class Upstream {
@@ -95,7 +95,8 @@ class Upstream {
     bool spreads_by_client() const { return settings_.balance == config::Balance::ip_hash; }
 
     /// A connection to the next server, by the configured balance, that is in service and not in `tried`,
-    /// which it is added to; a backup only if no other is left. Waits in line when max_connections are in
+    /// which it is added to; a backup only if no other is left. The one that `asking` says was stale comes
+    /// first, whether tried or not, while it is in service. Waits in line when max_connections are in
     /// use. All of it within connect_timeout: exhausted, when the wait left too little of it to connect.
     /// `now` is read again where it parked before it succeeded, and only there.
     std::expected<Lease, Error> acquire(runtime::Time& now, Tried& tried, const Asking& asking);
@@ -114,7 +115,7 @@ class Upstream {
   private:
     friend class Lease;
     ServerSet available(runtime::Time now) const;
-    Server* pick(runtime::Time now, Tried& tried, std::uint64_t client);
+    Server* pick(runtime::Time now, Tried& tried, const Asking& asking);
     void make_room();
     void failed(Server& server);
     void strike(Server& server);

@@ -8,7 +8,7 @@ import pytest
 
 from support.client import RawClient, expect_problem, get
 from support.ports import free_port
-from support.upstream import Blackhole, ScriptedUpstream, chunked, in_turn, once, response, serve
+from support.upstream import Blackhole, Refusing, ScriptedUpstream, chunked, in_turn, once, response, serve
 from support.wait import wait_until
 
 KIB, MIB = 1 << 10, 1 << 20
@@ -150,6 +150,35 @@ def test_a_post_on_a_connection_that_was_closed_meanwhile_is_no_failure_of_its_s
     for _ in range(2):
         assert client.get().body == b"ok"
         assert client.get(method="POST", body=b"x").status == 502
+
+
+def hangs_up_when_asked_again(body):
+    def script(connection):
+        connection.read_request()
+        connection.send(response(body=body))
+        connection.read_request()  # and closes: to the proxy, as if it had been about to
+
+    return script
+
+
+@pytest.mark.parametrize("others", ["backup", "refusing", "ip_hash"])
+def test_a_connection_that_was_closed_meanwhile_is_no_word_against_its_server(pair, closing, scripted, others):
+    """The same server is asked again, on a fresh connection: before a backup, before one that is down, and by a client
+    whose home it is."""
+    options = {"eject": None}
+    if others == "backup":
+        before = [{"address": scripted(serve(response(body=b"sorry"))).address, "backup": True}]
+    elif others == "refusing":
+        before = [closing(Refusing()).address]
+    else:
+        before = [scripted(hangs_up_when_asked_again(b"%d" % each)).address for each in range(3)]
+        options["balance"] = "ip_hash"
+    proxy = pair(hangs_up_when_asked_again(b"ok"), before=before, app=options)
+    client = proxy.client()
+    home = client.get().body if others == "ip_hash" else b"ok"
+    for _ in range(8):
+        answer = client.get()
+        assert (answer.status, answer.body) == (200, home)
 
 
 def test_who_waited_in_line_blames_no_server_for_the_time_that_was_left(pair, closing):
