@@ -279,7 +279,8 @@ Forward::Step Forward::relay(const http::ResponseHead& head) {
     }
     figures_.status = head.status;
     // An answer that is all here needs its connection no more; the client's next request may.
-    if (body.done()) release(head, true);
+    const bool released = body.done();
+    if (released) release(head, true);
     std::span<char> data = first->data;
     if (framing != Relay::Framing::chunked && data.size() <= kSmall &&
         text.size() + data.size() <= buffers_.answer.size()) {
@@ -290,7 +291,7 @@ Forward::Step Forward::relay(const http::ResponseHead& head) {
     Step sent = downward.begin(text, data, now_);
     if (sent) sent = downward.pump(buffers_.upstream);
     figures_.bytes_out = body.bytes();
-    if (sent && lease_) {
+    if (sent && !released) {
         now_ = runtime::now();
         release(head, downward.left().empty());
     }

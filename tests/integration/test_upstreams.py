@@ -14,7 +14,7 @@ from support.client import expect_problem, get
 from support.names import Names
 from support.ports import free_port
 from support.sluice import SANITIZER_MEMORY
-from support.upstream import Blackhole, Refusing, ScriptedUpstream, response
+from support.upstream import Blackhole, Refusing, ScriptedUpstream, once, response
 from support.wait import PATIENCE, wait_until
 from support.wire import Ended
 
@@ -400,6 +400,23 @@ def test_failures_in_a_row_eject_a_server_for_a_time(house, apps, status):
         b.status = status
         assert sorted(client.get().status for _ in range(4)) == [200, 200, status, status]
         assert not ejected(sluice, b)
+
+
+ENDINGS = {"kept": b"HTTP/1.1 503 X\r\nContent-Length: 2\r\n\r\nhi", "closed": b"HTTP/1.1 503 X\r\nConnection: close\r\nContent-Length: 2\r\n\r\nhi",
+           "1.0": b"HTTP/1.0 503 X\r\nContent-Length: 2\r\n\r\nhi", "until close": b"HTTP/1.1 503 X\r\n\r\nhi",
+           "more behind": b"HTTP/1.1 503 X\r\nContent-Length: 2\r\n\r\nhi and more"}
+
+
+@pytest.mark.parametrize("how", ENDINGS)
+def test_a_failure_counts_once_however_its_connection_ends(house, apps, scripted, how):
+    a, = apps(1)
+    failing = scripted(once(ENDINGS[how]))
+    sluice = house([failing, a], eject={"after": 4, "for": "1h"})
+    with sluice.client() as client:
+        assert [client.get().status for _ in range(6)] == [503, 200] * 3
+        assert not ejected(sluice, failing)
+        assert client.get().status == 503
+        wait_until(lambda: ejected(sluice, failing), "the fourth failure ejects it")
 
 
 def test_a_success_between_them_resets_the_count(house, apps):
