@@ -75,14 +75,15 @@ admin::OverloadFigures overload(const proxy::OverloadGuard& guard) {
             .limit_bytes = figures.use.limit};
 }
 
-admin::ServerFigures figures_of(const upstream::Server& server) {
+admin::ServerFigures figures_of(const upstream::Upstream& upstream, const upstream::Server& server) {
     constexpr auto kRelaxed = std::memory_order_relaxed;
     const auto at_least_0 = [](std::int64_t n) {
         return static_cast<std::uint64_t>(std::max<std::int64_t>(n, 0));
     };
     const runtime::Time now = runtime::now();
+    const runtime::Time ejected_until = upstream.ejected_until(server);
     return {.address = server.address(),
-            .healthy = server.standing.in_service(now),
+            .healthy = upstream.in_service(server, now),
             .requests = server.figures.requests.load(kRelaxed),
             .failures = server.figures.failures.load(kRelaxed),
             .in_flight = at_least_0(server.figures.in_flight.load(kRelaxed)),
@@ -91,8 +92,7 @@ admin::ServerFigures figures_of(const upstream::Server& server) {
             .ejections = server.standing.ejections(),
             .checks = server.figures.checks.load(kRelaxed),
             .checks_failed = server.figures.checks_failed.load(kRelaxed),
-            .ejected_for = server.standing.ejected(now) ? std::optional(server.standing.ejected_until() - now)
-                                                        : std::nullopt};
+            .ejected_for = now < ejected_until ? std::optional(ejected_until - now) : std::nullopt};
 }
 
 // Neither draining, nor short of memory, nor without an upstream that has a server in service. A service that
@@ -115,7 +115,8 @@ std::vector<admin::UpstreamFigures> upstreams(const proxy::Context& context) {
         figures.waiting = static_cast<std::uint64_t>(upstream->line().waiting());
         const auto& settings = upstream->settings().servers;
         for (std::size_t i = 0; i < settings.size(); ++i) {
-            admin::ServerFigures& server = figures.servers.emplace_back(figures_of(*upstream->servers()[i]));
+            admin::ServerFigures& server =
+                figures.servers.emplace_back(figures_of(*upstream, *upstream->servers()[i]));
             server.weight = settings[i].weight;
             server.backup = settings[i].backup;
         }

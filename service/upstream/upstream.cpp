@@ -89,6 +89,7 @@ Upstream::Upstream(std::string name, const config::Upstream& settings, unsigned 
                    const Upstream* former, std::shared_ptr<const tls::Connector> connector)
     : name_(std::move(name)),
       settings_(settings),
+      ejected_for_(settings.eject ? settings.eject->duration : runtime::Duration::zero()),
       log_(log),
       connector_(std::move(connector)),
       balancer_(settings.balance, settings.servers, std::random_device()()),
@@ -165,7 +166,7 @@ ServerSet Upstream::available(runtime::Time now) const {
     for (std::size_t i = 0; i < servers_.size(); ++i) {
         const Standing& standing = servers_[i]->standing;
         if (standing.healthy()) healthy |= set_of(i);
-        if (standing.ejected(now)) ejected |= set_of(i);
+        if (standing.ejected(now, ejected_for_)) ejected |= set_of(i);
     }
     return (healthy & ~ejected) != 0 ? healthy & ~ejected : healthy;
 }
@@ -218,15 +219,14 @@ void Upstream::strike(Server& server) {
     if (!settings_.eject || servers_.size() == 1) return;  // the only one is always the last
     const std::uint32_t failures = server.standing.failed();
     const runtime::Time now = runtime::now();
-    if (failures < settings_.eject->after || server.standing.ejected(now)) return;
+    if (failures < settings_.eject->after || server.standing.ejected(now, ejected_for_)) return;
     {
         const std::scoped_lock hold(ejecting_);
-        if (server.standing.ejected(now)) return;
-        const bool last = std::ranges::none_of(servers_, [&](const auto& other) {
-            return other.get() != &server && other->standing.in_service(now);
-        });
+        if (server.standing.ejected(now, ejected_for_)) return;
+        const bool last = std::ranges::none_of(
+            servers_, [&](const auto& other) { return other.get() != &server && in_service(*other, now); });
         if (last) return;
-        server.standing.eject(now + settings_.eject->duration);
+        server.standing.eject(now, ejected_for_);
     }
     log_.warn("server ejected: too many of its requests failed in a row",
               {{"upstream", name_},

@@ -105,6 +105,13 @@ class Upstream {
     bool another(runtime::Time now, Tried tried) const { return (available(now) & ~tried) != 0; }
     /// Whether a request would find a server.
     bool in_service(runtime::Time now) const { return available(now) != 0; }
+    /// Of one of its servers: whether it is, and until when it is ejected, which may be over.
+    bool in_service(const Server& server, runtime::Time now) const {
+        return server.standing.healthy() && !server.standing.ejected(now, ejected_for_);
+    }
+    runtime::Time ejected_until(const Server& server) const {
+        return server.standing.ejected_until(ejected_for_);
+    }
 
     /// Closes connections that idled too long. Called now and then by a task of the app.
     void sweep(runtime::Time now);
@@ -123,6 +130,7 @@ class Upstream {
     // Fixed.
     const std::string name_;
     const config::Upstream settings_;
+    const runtime::Duration ejected_for_;  // 0: nobody is
     telemetry::Log& log_;
     const std::shared_ptr<const tls::Connector> connector_;
     std::vector<std::shared_ptr<Server>> servers_;

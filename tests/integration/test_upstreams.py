@@ -857,6 +857,31 @@ def test_a_reload_keeps_connections_health_and_checks(house, apps):
         wait_until(lambda: server(sluice, b)["healthy"], "b is back")
 
 
+@pytest.mark.parametrize("eject", [None, {"after": 1, "for": "1ms"}])
+def test_an_ejection_ends_with_the_settings_that_made_it(house, apps, eject):
+    a, b = apps(2)
+    b.status = 503
+    sluice = house([a, b], eject={"after": 1, "for": "1h"})
+    with sluice.client() as client:
+        assert [client.get().status for _ in range(3)] == [200, 503, 200]
+        assert ejected(sluice, b)
+        b.status = 200
+        sluice.reload(sluice.config_of([a, b], eject=eject))
+        assert not ejected(sluice, b) and server(sluice, b)["healthy"]
+        assert sorted(names(client, 4)) == ["a", "a", "b", "b"]
+
+
+def test_an_ejection_that_is_over_is_not_made_longer(house, apps):
+    a, b = apps(2)
+    b.status = 503
+    sluice = house([a, b], eject={"after": 1, "for": "50ms"})
+    with sluice.client() as client:
+        assert [client.get().status for _ in range(2)] == [200, 503]
+        wait_until(lambda: not ejected(sluice, b), "b is back")
+        sluice.reload(sluice.config_of([a, b], eject={"after": 1, "for": "1h"}))
+        assert not ejected(sluice, b) and server(sluice, b)["ejections"] == 1
+
+
 def test_what_is_known_of_a_server_outlives_other_settings_of_its_connections(house, apps):
     a, b = apps(2)
     sluice = house([a, b], health=FAST)
