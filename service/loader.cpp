@@ -25,6 +25,7 @@ std::expected<std::shared_ptr<const proxy::Snapshot>, std::string> Loader::load(
         snapshot->upstreams.push_back(std::move(*upstream));
     }
     upstreams_ = snapshot->upstreams;
+    for (const auto& upstream : upstreams_) upstream->come_into_force();
     return snapshot;
 }
 

@@ -34,11 +34,25 @@ Line::Outcome Line::wait(runtime::Time deadline, Pointless pointless) {
     }
 }
 
+void Line::resize(std::int64_t places) {
+    const std::int64_t more = places - max_.exchange(places, std::memory_order_relaxed);
+    for (std::int64_t i = 0; i < more; ++i) give_back();
+    if (more >= 0) return;
+    const std::scoped_lock hold(lock_);
+    const std::int64_t seen = places_.fetch_add(more, std::memory_order_acq_rel);
+    const std::int64_t taken = -more - std::max<std::int64_t>(seen, 0);
+    if (taken > 0) surplus_.fetch_add(taken, std::memory_order_relaxed);
+}
+
 void Line::give_back() {
     if (places_.fetch_add(1, std::memory_order_acq_rel) >= 0) return;
     Place* called = nullptr;
     {
         const std::scoped_lock hold(lock_);
+        if (surplus_.load(std::memory_order_relaxed) > 0) {
+            surplus_.fetch_sub(1, std::memory_order_relaxed);
+            return;
+        }
         called = first_;
         if (called == nullptr) {
             ++owed_;

@@ -6,13 +6,16 @@
 //
 // Free places are one atomic number, and taking or giving back one while nobody waits is one operation on it.
 //
-//   places_ > 0: so many are free, and nobody waits.  places_ <= 0: so many wait, none is free.
+//   places_ > 0: so many are free, and nobody waits.  places_ <= 0: so many wait, none is free. After
+//   resize() to fewer than are taken, surplus_ more are missing: nobody waits for those.
 //
 //   1. wait() takes one off. If there was none, it lines up, under the lock.
 //   2. give_back() adds one. If somebody waits by that count, it calls the first of the line, under the lock.
 //   3. That one may not have lined up yet, between the two halves of step 1: then the call is owed to it.
 //   4. Who gives up undoes step 1, under the lock; unless it has been called already, or, as nobody waits by
 //      the count, a call to everyone in the line is on its way: then that must be taken.
+//   5. resize() to more gives as many back. To fewer it takes them off, and notes under the lock how many of
+//      them were not free: with each of these the next give_back() pays, instead of calling somebody.
 
 #include <algorithm>
 #include <atomic>
@@ -27,7 +30,7 @@ namespace sluice::upstream {
 
 class Line {
   public:
-    explicit Line(std::int64_t places) : max_(places), places_(places) {}
+    explicit Line(std::int64_t places) : places_(places), max_(places) {}
     Line(const Line&) = delete;
 
     enum class Outcome : std::uint8_t { taken, late, pointless };
@@ -39,12 +42,18 @@ class Line {
     Outcome wait(runtime::Time deadline, Pointless pointless);
     void give_back();
 
+    /// As many places from now on. Of more than that, those that are taken stay so until they are given back.
+    /// One task at a time.
+    void resize(std::int64_t places);
+
     /// For /stats: places that are taken, and how many wait for one.
     std::int64_t taken() const {
-        return max_ - std::max<std::int64_t>(places_.load(std::memory_order_relaxed), 0);
+        return max_.load(std::memory_order_relaxed) + surplus_.load(std::memory_order_relaxed) -
+               std::max<std::int64_t>(places_.load(std::memory_order_relaxed), 0);
     }
     std::int64_t waiting() const {
-        return std::max<std::int64_t>(-places_.load(std::memory_order_relaxed), 0);
+        return std::max<std::int64_t>(
+            -places_.load(std::memory_order_relaxed) - surplus_.load(std::memory_order_relaxed), 0);
     }
 
   private:
@@ -58,8 +67,9 @@ class Line {
     bool leave(Place& place);
     void unlink(Place& place);
 
-    const std::int64_t max_;
     std::atomic<std::int64_t> places_;
+    std::atomic<std::int64_t> max_;
+    std::atomic<std::int64_t> surplus_{0};  // taken beyond max_; written under lock_
 
     std::mutex lock_;  // never held across a park
     Place* first_ = nullptr;

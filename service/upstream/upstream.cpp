@@ -40,6 +40,10 @@ class Place {
     Line* line_;
 };
 
+std::int64_t places_of(const config::Upstream& settings) {
+    return static_cast<std::int64_t>(settings.max_connections);
+}
+
 }  // namespace
 
 Lease::Lease(Upstream& upstream, std::unique_ptr<Connection> connection)
@@ -93,9 +97,7 @@ Upstream::Upstream(std::string name, const config::Upstream& settings, unsigned 
       log_(log),
       connector_(std::move(connector)),
       balancer_(settings.balance, settings.servers, std::random_device()()),
-      line_(former != nullptr && former->settings_.max_connections == settings.max_connections
-                ? former->line_
-                : std::make_shared<Line>(static_cast<std::int64_t>(settings.max_connections))) {
+      line_(former != nullptr ? former->line_ : std::make_shared<Line>(places_of(settings))) {
     SLUICE_CHECK(!settings.servers.empty() && settings.servers.size() <= kMaxServers,
                  "an upstream has 1 to 64 servers");
     const std::vector<std::shared_ptr<Server>> nobody;
@@ -233,6 +235,10 @@ void Upstream::strike(Server& server) {
                {"server", server.address()},
                {"failures", failures},
                {"seconds", std::chrono::duration<double>(settings_.eject->duration).count()}});
+}
+
+void Upstream::come_into_force() {
+    line_->resize(places_of(settings_));
 }
 
 void Upstream::sweep(runtime::Time now) {

@@ -89,6 +89,9 @@ class Upstream {
     Upstream(std::string name, const config::Upstream& settings, unsigned workers, telemetry::Log& log,
              const Upstream* former = nullptr, std::shared_ptr<const tls::Connector> connector = nullptr);
 
+    /// From now on its max_connections holds, also for connections that were lent by the former.
+    void come_into_force();
+
     const std::string& name() const { return name_; }
     const config::Upstream& settings() const { return settings_; }
     const tls::Connector* connector() const { return connector_.get(); }
@@ -139,7 +142,7 @@ class Upstream {
 
     // Any thread.
     Balancer balancer_;
-    const std::shared_ptr<Line> line_;  // one place for each lease; of the former one too, if it has as many
+    const std::shared_ptr<Line> line_;  // one place for each lease, also of the former upstream
     std::mutex ejecting_;
 };
 

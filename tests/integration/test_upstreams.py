@@ -725,6 +725,35 @@ def test_who_leaves_is_not_connected_for(house, closing, tmp_path, kind):
     assert "handshake" not in sluice.stderr
 
 
+def test_max_connections_holds_across_reloads_that_change_it(house, apps):
+    a, = apps(1)
+    often = {"connect_timeout": "30s", "retries": 0}
+    sluice = house([a], max_connections=2, **often)
+
+    def line():
+        upstream, = sluice.stats()["upstreams"]
+        return upstream["connections_used"], upstream["connections_max"], upstream["waiting"]
+
+    clients = [sluice.client() for _ in range(6)]
+    for client in clients[:3]:
+        client.send(get("/slow"))
+    wait_until(lambda: line() == (2, 2, 1), "two are lent, one waits")
+    sluice.reload(sluice.config_of([a], max_connections=1, **often))
+    clients[3].send(get("/slow"))
+    wait_until(lambda: line() == (2, 1, 2), "one more waits: two are lent where one may be")
+    sluice.reload(sluice.config_of([a], max_connections=3, **often))
+    wait_until(lambda: line() == (3, 3, 1), "one more is lent, as it is the third")
+    clients[4].send(get("/slow"))
+    wait_until(lambda: line() == (3, 3, 2), "and waits")
+    sluice.reload(sluice.config_of([a], max_connections=2, **often))
+    clients[5].send(get("/slow"))
+    wait_until(lambda: line() == (3, 2, 3), "three are lent still")
+    assert server(sluice, a)["connections_open"] == 3
+    a.go_on.set()
+    assert [client.read().status for client in clients] == [200] * 6
+    wait_until(lambda: line() == (0, 2, 0), "all are given back")
+
+
 # Idle connections
 
 

@@ -92,6 +92,65 @@ TEST_F(LineOf, AClientThatLeavesGivesItsPlaceUp) {
     });
 }
 
+TEST_F(LineOf, FewerPlacesHoldForThoseThatAreTaken) {
+    run([] {
+        Line line(4);
+        for (int i = 0; i < 3; ++i) ASSERT_TRUE(line.try_take());
+        line.resize(1);
+        EXPECT_EQ(line.taken(), 3);
+        EXPECT_EQ(line.waiting(), 0);
+        EXPECT_FALSE(line.try_take()) << "the fourth is there no more";
+        Outcome late{};
+        runtime::WaitGroup done;
+        done.add();
+        runtime::go([&] {
+            late = line.wait(runtime::kNever, {});
+            done.done();
+        });
+        runtime::this_task::sleep_for(1ms);
+        line.give_back();
+        line.give_back();
+        runtime::this_task::sleep_for(1ms);
+        EXPECT_EQ(line.waiting(), 1) << "two of three were too many";
+        EXPECT_EQ(line.taken(), 1);
+        line.give_back();
+        done.wait();
+        EXPECT_EQ(late, Outcome::taken);
+        EXPECT_FALSE(line.try_take());
+        line.give_back();
+        EXPECT_EQ(line.taken(), 0);
+        EXPECT_TRUE(line.try_take());
+        EXPECT_FALSE(line.try_take());
+    });
+}
+
+TEST_F(LineOf, MorePlacesGoToThoseWhoWait) {
+    run([] {
+        Line line(2);
+        ASSERT_TRUE(line.try_take() && line.try_take());
+        line.resize(1);  // one is too many now
+        int served = 0;
+        runtime::WaitGroup all;
+        for (int i = 0; i < 2; ++i) {
+            all.add();
+            runtime::go([&] {
+                EXPECT_EQ(line.wait(runtime::kNever, {}), Outcome::taken);
+                ++served;
+                all.done();
+            });
+        }
+        runtime::this_task::sleep_for(1ms);
+        line.resize(3);
+        runtime::this_task::sleep_for(1ms);
+        EXPECT_EQ(served, 1);
+        line.resize(5);
+        all.wait();
+        EXPECT_EQ(line.taken(), 4);
+        EXPECT_TRUE(line.try_take());
+        EXPECT_FALSE(line.try_take());
+    });
+}
+
 // Givers, takers, and waiters that give up at every moment: in the end all places are there again.
 TEST_P(LineOnWorkers, PlacesAreNeitherLostNorMade) {
     run([] {
@@ -121,6 +180,45 @@ TEST_P(LineOnWorkers, PlacesAreNeitherLostNorMade) {
         all.wait();
         EXPECT_EQ(too_many, 0);
         EXPECT_GT(taken, 500);
+        for (int i = 0; i < kPlaces; ++i) EXPECT_TRUE(line.try_take());
+        EXPECT_FALSE(line.try_take());
+    });
+}
+
+// The same while the number of places changes all the time.
+TEST_P(LineOnWorkers, ResizingNeitherLosesNorMakesPlaces) {
+    run([] {
+        constexpr int kPlaces = 5;
+        Line line(kPlaces);
+        std::atomic<bool> over{false};
+        runtime::WaitGroup users;
+        runtime::WaitGroup resizer;
+        for (int t = 0; t < 16; ++t) {
+            users.add();
+            runtime::go([&, t] {
+                for (int i = 0; i < 500; ++i) {
+                    const auto patience = std::chrono::microseconds((t * 7 + i * 13) % 97);
+                    if (!line.try_take() && line.wait(runtime::now() + patience, {}) != Outcome::taken)
+                        continue;
+                    if (i % 3 == 0) runtime::this_task::yield();
+                    line.give_back();
+                }
+                users.done();
+            });
+        }
+        resizer.add();
+        runtime::go([&] {
+            for (int i = 0; !over; ++i) {
+                line.resize(1 + i % 9);
+                runtime::this_task::yield();
+            }
+            resizer.done();
+        });
+        users.wait();
+        over = true;
+        resizer.wait();
+        EXPECT_EQ(line.taken(), 0);
+        line.resize(kPlaces);
         for (int i = 0; i < kPlaces; ++i) EXPECT_TRUE(line.try_take());
         EXPECT_FALSE(line.try_take());
     });
