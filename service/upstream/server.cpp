@@ -53,15 +53,19 @@ bool Server::same_as(const config::Server& settings, const config::Upstream& ups
 
 std::expected<Server::Stream, Error> Server::dial(runtime::Time deadline, runtime::Endpoint* peer,
                                                   Pointless pointless) {
-    if (addresses.fixed()) return dial_one(addresses.only(), deadline, pointless);  // nearly always
+    if (addresses.fixed()) return dial_one(addresses.only(), deadline, deadline, pointless);  // nearly always
     const auto all = while_wanted(deadline, pointless, [&](Time until) { return addresses.in_turn(until); });
     if (!all) return std::unexpected(all.error());
     Error last = Error::lookup;
     std::size_t left = all->size();
     for (const runtime::Endpoint& address : *all) {
-        // One that does not answer leaves the others their share of the time.
+        // One that does not answer leaves the others some of the time; not the same for each, which of many
+        // would be too little to connect to any.
         const Time now = runtime::now();
-        auto stream = dial_one(address, now + (deadline - now) / static_cast<int>(left--), pointless);
+        if (now >= deadline) break;
+        const Time share = now + std::max<runtime::Duration>((deadline - now) / 2, kShareMin);
+        auto stream =
+            dial_one(address, --left > 0 ? std::min(share, deadline) : deadline, deadline, pointless);
         if (stream) {
             if (peer != nullptr) *peer = address;
             return stream;
@@ -73,15 +77,15 @@ std::expected<Server::Stream, Error> Server::dial(runtime::Time deadline, runtim
     return std::unexpected(last);
 }
 
-std::expected<Server::Stream, Error> Server::dial_one(const runtime::Endpoint& peer, Time deadline,
-                                                      Pointless pointless) {
-    auto tcp = while_wanted(deadline, pointless, [&](Time until) -> std::expected<runtime::TcpStream, Error> {
+std::expected<Server::Stream, Error> Server::dial_one(const runtime::Endpoint& peer, Time share,
+                                                      Time deadline, Pointless pointless) {
+    auto tcp = while_wanted(share, pointless, [&](Time until) -> std::expected<runtime::TcpStream, Error> {
         auto begun = runtime::TcpStream::begin_connect(peer, until);
         if (!begun) return std::unexpected(error_of(begun.error()));
         return std::move(*begun);
     });
     if (!tcp) return std::unexpected(tcp.error());
-    const auto connected = while_wanted(deadline, pointless, [&](Time until) -> std::expected<void, Error> {
+    const auto connected = while_wanted(share, pointless, [&](Time until) -> std::expected<void, Error> {
         if (const runtime::error_code error = tcp->await_connected(until))
             return std::unexpected(error_of(error));
         return {};

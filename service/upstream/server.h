@@ -7,6 +7,7 @@
 // member function may be called by any task on any worker; only `dial` and `connect` park.
 
 #include <atomic>
+#include <chrono>
 #include <cstdint>
 #include <expected>
 #include <memory>
@@ -27,6 +28,8 @@ namespace sluice::upstream {
 class Server {
   public:
     using Stream = tls::Stream;
+    static constexpr runtime::Duration kShareMin =
+        std::chrono::milliseconds(250);  // of one address, see dial()
 
     /// `connector`: null where the server is spoken to in the clear.
     Server(const config::Server& settings, const config::Upstream& upstream, unsigned workers,
@@ -45,9 +48,10 @@ class Server {
     const std::string& upstream() const { return upstream_.name; }
     const std::optional<config::Health>& health() const { return upstream_.health; }
 
-    /// A new connection, by `deadline`. Of several addresses each is tried, beginning with another each time.
-    /// `peer`: where to say which one it is. Under TLS the handshake is part of it. client_gone: it had
-    /// become `pointless` when one of its steps had taken half a second, or one more.
+    /// A new connection, by `deadline`. Several addresses are tried, beginning with another each time: each
+    /// has half of the time that is left, kShareMin if that is more, the last one all of it. `peer`: where to
+    /// say which one it is. Under TLS the handshake is part of it, and has all the time that is left.
+    /// client_gone: it had become `pointless` when one of its steps had taken half a second, or one more.
     std::expected<Stream, Error> dial(runtime::Time deadline, runtime::Endpoint* peer = nullptr,
                                       Pointless pointless = {});
     /// The same, for requests.
@@ -81,8 +85,9 @@ class Server {
     Pool pool;
 
   private:
-    std::expected<Stream, Error> dial_one(const runtime::Endpoint& peer, runtime::Time deadline,
-                                          Pointless pointless);
+    // `share`: until when TCP has to be connected.
+    std::expected<Stream, Error> dial_one(const runtime::Endpoint& peer, runtime::Time share,
+                                          runtime::Time deadline, Pointless pointless);
     std::expected<Stream, Error> secure(runtime::TcpStream tcp, runtime::Time deadline, Pointless pointless);
     void tell_handshake_failed(const std::string& reason);
 

@@ -14,7 +14,8 @@ from support.client import expect_problem, get
 from support.names import Names
 from support.ports import free_port
 from support.sluice import SANITIZER_MEMORY
-from support.upstream import Blackhole, Refusing, ScriptedUpstream, once, response
+from support.tls import under_tls
+from support.upstream import Blackhole, Refusing, ScriptedUpstream, once, response, serve
 from support.wait import PATIENCE, wait_until
 from support.wire import Ended
 
@@ -819,6 +820,32 @@ def test_all_addresses_of_a_name_are_used_in_turn(house, closing, hosts):
     assert server(sluice, f"app:{one.port}")["requests"] == 8
     assert {request.one("Host") for request in one.requests} == {"a.example"}
     assert two.served["/"] == 4
+
+
+def test_an_address_that_does_not_answer_leaves_time_for_the_others(house, closing, hosts):
+    nowhere = closing(Blackhole())
+    port = nowhere.address.rpartition(":")[2]
+    closing(App("a", host="127.0.0.3", port=int(port)))
+    hosts.stand_for(app=["127.0.0.1", "127.0.0.3"])
+    sluice = house([f"app:{port}"], environment=hosts.environment, max_idle=0, connect_timeout="1s", retries=0)
+    with sluice.client() as client:
+        assert names(client, 4) == "aaaa"
+
+
+def test_many_addresses_leave_each_the_time_for_its_handshake(house, closing, hosts, authority):
+    context = authority.server_context(authority.issue("app"))
+
+    def slowly(connection):
+        connection.upstream.stopping.wait(0.2)
+        under_tls(context, serve(response(body=b"ok")))(connection)
+
+    first = closing(ScriptedUpstream(slowly, host="127.0.0.2"))
+    others = [closing(ScriptedUpstream(slowly, host=f"127.0.0.{last}", port=first.port)) for last in range(3, 22)]
+    hosts.stand_for(app=[f"127.0.0.{last}" for last in range(2, 22)])
+    sluice = house([f"app:{first.port}"], environment=hosts.environment, tls={"ca": authority.root}, connect_timeout="2s")
+    with sluice.client() as client:
+        assert client.get().status == 200
+    assert sum(len(each.connections) for each in [first, *others]) == 1
 
 
 def test_a_name_that_moves_is_followed_without_a_failure(house, closing, hosts):
