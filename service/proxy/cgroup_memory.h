@@ -1,7 +1,7 @@
 #pragma once
 
 // How much memory the container may use, and does: the memory controller of cgroup v2 or v1, as the kernel
-// tells it in small files.
+// tells it in small files. They are kept open: where descriptors run out, memory may well be next.
 
 #include <cstdint>
 #include <optional>
@@ -29,12 +29,30 @@ class CgroupMemory {
     std::optional<MemoryUse> read() const;
 
   private:
+    /// A file of the kernel's, whose text is another each time that it is read.
+    class File {
+      public:
+        explicit File(std::string path);
+        File(File&& other) noexcept;
+        ~File();
+
+        /// None: it is not there. One that was not there at first is looked for again.
+        std::optional<std::string> text() const;
+
+      private:
+        const std::string path_;
+        int descriptor_;
+    };
+
     struct Version;
     struct Level {
-        std::string folder;
         const Version* version;
+        std::vector<File> limits;  // the lowest counts
+        File used;
+        File stat;
     };
     void add_levels(const std::string& root, std::string group, const Version& version);
+    static std::uint64_t limit_in(const File& file);
     static std::optional<MemoryUse> read(const Level& level);
 
     std::vector<Level> levels_;

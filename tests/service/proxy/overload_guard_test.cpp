@@ -5,6 +5,7 @@
 #include <fstream>
 
 #include <gtest/gtest.h>
+#include <sys/resource.h>
 
 namespace sluice::proxy {
 namespace {
@@ -25,6 +26,7 @@ class Groups {
         std::filesystem::create_directories(path.parent_path());
         std::ofstream(path) << text << "\n";
     }
+    std::filesystem::path path(const std::string& file) const { return root_ / file; }
     CgroupMemory memory() const { return CgroupMemory(root_.string(), (root_ / "self").string()); }
 
   private:
@@ -87,6 +89,34 @@ TEST(CgroupMemory, SaysNothingWhereThereIsNoLimit) {
     groups.write("app/memory.current", "73400320");
     groups.write("memory/memory.limit_in_bytes", "9223372036854771712");
     EXPECT_EQ(groups.memory().read(), std::nullopt);
+}
+
+TEST(CgroupMemory, IsReadAlsoWithoutADescriptor) {
+    const Groups groups;
+    groups.write("self", "0::/app");
+    groups.write("app/memory.max", "104857600");
+    groups.write("app/memory.current", "10485760");
+    groups.write("app/memory.stat", "inactive_file 0");
+    const CgroupMemory memory = groups.memory();
+    std::ofstream used(groups.path("app/memory.current"));
+    used << 94 * kMiB << std::flush;
+    rlimit before{};
+    ASSERT_EQ(::getrlimit(RLIMIT_NOFILE, &before), 0);
+    const rlimit none{0, before.rlim_max};
+    ASSERT_EQ(::setrlimit(RLIMIT_NOFILE, &none), 0);
+    const auto use = memory.read();
+    ASSERT_EQ(::setrlimit(RLIMIT_NOFILE, &before), 0);
+    EXPECT_EQ(use, (MemoryUse{.used = 94 * kMiB, .limit = 100 * kMiB}));
+}
+
+TEST(CgroupMemory, NoticesALimitThatComesLater) {
+    const Groups groups;
+    groups.write("self", "0::/app");
+    const CgroupMemory memory = groups.memory();
+    EXPECT_EQ(memory.read(), std::nullopt);
+    groups.write("app/memory.max", "104857600");
+    groups.write("app/memory.current", "10485760");
+    EXPECT_EQ(memory.read(), (MemoryUse{.used = 10 * kMiB, .limit = 100 * kMiB}));
 }
 
 TEST(OverloadGuard, ShedsFromTheHighMarkOnUntilTheLowOne) {
