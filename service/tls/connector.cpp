@@ -1,10 +1,17 @@
 #include "service/tls/connector.h"
 
+#include <algorithm>
+#include <array>
+#include <cstdlib>
+#include <filesystem>
+#include <sstream>
+#include <system_error>
 #include <utility>
 #include <vector>
 
 #include <openssl/err.h>
 #include <openssl/x509v3.h>
+#include <sys/stat.h>
 
 #include "service/tls/pem.h"
 #include "service/tls/reason.h"
@@ -23,6 +30,50 @@ bool is_address(const std::string& name) {
     const bool is = address != nullptr;
     ASN1_OCTET_STRING_free(address);
     return is;
+}
+
+std::string digest(const std::string& text) {
+    std::array<unsigned char, EVP_MAX_MD_SIZE> room;
+    unsigned size = 0;
+    EVP_Digest(text.data(), text.size(), room.data(), &size, EVP_sha256(), nullptr);
+    return {room.begin(), room.begin() + size};
+}
+
+std::string joined(std::vector<std::string> parts) {
+    std::ranges::sort(parts);  // the system says them in any order
+    std::string all;
+    for (const std::string& each : parts) all += each;
+    return all;
+}
+
+// Of those that are loaded: of the system's, the ones that are together in one file.
+std::string fingerprints(X509_STORE* store) {
+    std::vector<std::string> all;
+    const STACK_OF(X509_OBJECT)* const objects = X509_STORE_get0_objects(store);
+    for (int i = 0; i < sk_X509_OBJECT_num(objects); ++i)
+        if (const X509* const each = X509_OBJECT_get0_X509(sk_X509_OBJECT_value(objects, i)))
+            all.push_back(fingerprint(*each));
+    return joined(std::move(all));
+}
+
+// The others lie in folders, one to a file. OpenSSL reads one when it is asked for, and then keeps it.
+std::string marks_of_system_folders() {
+    const char* const set = ::secure_getenv(X509_get_default_cert_dir_env());
+    std::istringstream folders(set != nullptr ? set : X509_get_default_cert_dir());
+    std::vector<std::string> all;
+    for (std::string folder; std::getline(folders, folder, ':');) {
+        std::error_code error;
+        for (std::filesystem::directory_iterator at(folder, error), end; !error && at != end;
+             at.increment(error)) {
+            struct stat is{};
+            if (::stat(at->path().c_str(), &is) != 0) continue;
+            std::ostringstream mark;
+            mark << at->path().native() << ' ' << is.st_dev << ' ' << is.st_ino << ' ' << is.st_size << ' '
+                 << is.st_mtim.tv_sec << '.' << is.st_mtim.tv_nsec << '\n';
+            all.push_back(std::move(mark).str());
+        }
+    }
+    return joined(std::move(all));
 }
 
 }  // namespace
@@ -50,6 +101,7 @@ std::expected<std::shared_ptr<const Connector>, std::string> Connector::make(con
         if (settings.ca.empty()) {
             if (SSL_CTX_set_default_verify_paths(c) != 1)
                 return std::unexpected("the system's certificates cannot be read: " + openssl_reason());
+            authorities = digest(fingerprints(SSL_CTX_get_cert_store(c)) + marks_of_system_folders());
         } else {
             const auto read = read_certificates(settings.ca);
             if (!read) return std::unexpected(settings.ca + " " + read.error());

@@ -52,10 +52,11 @@ class Connector {
 
     const Settings settings_;
     const ContextPtr context_;
-    const std::string authorities_;  // digests of those of the file
+    const std::string authorities_;  // what tells those of the file, or of the system, from others
 };
 
-// Whether both would trust the same servers (the file may have changed between them), or neither is there.
+// Whether both would trust the same servers (the file, or the system's, may have changed between them), or
+// neither is there.
 bool same(const Connector* one, const Connector* other);
 
 }  // namespace sluice::tls

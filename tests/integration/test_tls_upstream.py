@@ -5,7 +5,7 @@ import pytest
 
 from support.client import expect_problem, get
 from support.sluice import run
-from support.tls import Authority, under_tls
+from support.tls import Authority, openssl, under_tls
 from support.upstream import response, serve
 from support.wait import wait_until
 
@@ -159,6 +159,37 @@ def test_a_renewed_ca_file_is_taken(secured, authority, tmp_path):
     expect_problem(proxy.client().get(), 502)
     file.write_text(open(authority.root).read())
     wait_until(lambda: proxy.client().get().status == 200, "the renewed authority in force")
+
+
+@pytest.mark.parametrize("where", ["file", "folder"])
+def test_a_reload_takes_what_became_of_the_systems_authorities(pair, authority, tmp_path, where):
+    """One that is added, and one that is withdrawn. They lie together in a file, or each in one that is found by a hash."""
+    other, folder, file = Authority(tmp_path / "other", "Other"), tmp_path / "folder", tmp_path / "all.pem"
+    folder.mkdir()
+
+    def trust(*roots):
+        if where == "file":
+            return file.write_text("".join(open(root).read() for root in roots))
+        for link in folder.iterdir():
+            link.unlink()
+        for root in roots:
+            (folder / f"{openssl('x509', '-in', root, '-noout', '-hash').stdout.strip()}.0").symlink_to(root)
+
+    def answers():
+        assert proxy.sluice.ask_admin("POST", "/reload")[0] == 200
+        with proxy.client() as client:
+            return [client.get().status for _ in range(2)]
+
+    trust(other.root)
+    proxy = pair(under_tls(authority.server_context(authority.issue("127.0.0.1")), OK), app={"tls": {}},
+                 sluice_options={"environment": {"SSL_CERT_FILE": str(file), "SSL_CERT_DIR": str(folder)}})
+    assert answers() == [502, 502]
+    trust(other.root, authority.root)
+    assert answers() == [200, 200]
+    assert answers() == [200, 200]
+    assert len(proxy.upstream.requests) == 4 and len(proxy.upstream.connections) == 3, "a reload that changes nothing keeps connections"
+    trust(other.root)
+    assert answers() == [502, 502]
 
 
 def test_check_says_what_is_wrong_with_tls_to_an_upstream(tmp_path):
