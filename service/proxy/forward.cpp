@@ -104,7 +104,7 @@ Forward::Step Forward::attempt(upstream::Tried& tried, const upstream::Server* s
     }
     now_ = sent_ = now;
     Upload upload(request_, upward, lease_.stream());
-    if (!upward.done()) upload.start();
+    if (!upward.done()) upload.start(request_.head().expect_continue);
 
     http::ResponseHead head;
     Step step = receive_head(head, upload);
@@ -168,6 +168,7 @@ Forward::Step Forward::receive_head(http::ResponseHead& head, Upload& upload) {
                     failed(Stage::response_head, 502, UpstreamFailure::invalid, "too many interim answers"));
             }
             if (auto sent = interim(head); !sent) return sent;
+            if (head.status == 100) upload.go_on();
             std::construct_at(&head);  // in place: a temporary would be 10 KiB of stack
             scan = http::HeadScan();
             continue;
@@ -190,10 +191,11 @@ Forward::Step Forward::receive_head(http::ResponseHead& head, Upload& upload) {
     return {};
 }
 
-// Time does not run while the client is sending: then timeouts.body and stall_timeout watch.
+// Time does not run while the client is sending: then timeouts.body and stall_timeout watch. It does while
+// the client waits to be told to.
 runtime::Time Forward::head_deadline(const Upload& upload) const {
     const runtime::Duration patience = how_.upstream.settings().response_timeout;
-    if (!upload.started()) return sent_ + patience;
+    if (!upload.started() || upload.on_hold()) return sent_ + patience;
     const auto ended = upload.ended();
     return ended ? *ended + patience : runtime::kNever;
 }

@@ -1,5 +1,7 @@
 #include "service/proxy/upload.h"
 
+#include <boost/asio/error.hpp>
+
 #include "runtime/go.h"
 
 namespace sluice::proxy {
@@ -13,7 +15,8 @@ bool leaves_nothing_to_wait_for(const Failure& failure) {
 
 }  // namespace
 
-void Upload::start() {
+void Upload::start(bool on_hold) {
+    on_hold_.store(on_hold, std::memory_order_relaxed);
     runtime::go([this] { run(); });  // throws where there is no memory for a stack
     started_ = true;
 }
@@ -29,6 +32,16 @@ void Upload::stop() {
     done_.acquire();
 }
 
+void Upload::hold() {
+    runtime::error_code error;
+    while (on_hold_.load(std::memory_order_relaxed) && !told_.load(std::memory_order_relaxed)) {
+        request_.stream().read_deadline(runtime::now() + kWatch);
+        request_.stream().wait_readable(error);
+        if (error != boost::asio::error::timed_out) break;
+    }
+    on_hold_.store(false, std::memory_order_relaxed);
+}
+
 void Upload::run() {
     bool stopped = false;
     {
@@ -36,6 +49,7 @@ void Upload::run() {
         task_ = runtime::current_task();
         stopped = stopped_;
     }
+    if (!stopped) hold();
     Relay::Result sent;
     while (!stopped && !relay_.done()) {
         sent = relay_.pump(request_.room());

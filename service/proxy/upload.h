@@ -26,8 +26,12 @@ class Upload {
     Upload(const Upload&) = delete;
 
     /// Starts the task. A failure by which no answer is worth waiting for (the client's, or an upstream that
-    /// takes nothing) ends the waits on the upstream's stream.
-    void start();
+    /// takes nothing) ends the waits on the upstream's stream. `on_hold`: the client sends nothing before it
+    /// is told to; until it does, or is told so by go_on(), its silence is not held against it.
+    void start(bool on_hold);
+    void go_on() { told_.store(true, std::memory_order_relaxed); }
+    /// Whether the client has begun to send, or was told to. Until then it is the upstream's turn.
+    bool on_hold() const { return on_hold_.load(std::memory_order_relaxed); }
     /// Ends the task wherever it is, and waits for that. May be called twice, or without a start(). Until
     /// then the request's body is the task's.
     void stop();
@@ -43,6 +47,7 @@ class Upload {
 
   private:
     void run();
+    void hold();
 
     Incoming& request_;
     Relay& relay_;
@@ -53,6 +58,9 @@ class Upload {
     runtime::Semaphore done_{0};
     std::optional<Failure> failure_;  // written before ended_
     std::atomic<runtime::Duration::rep> ended_{0};
+
+    std::atomic<bool> on_hold_{false};
+    std::atomic<bool> told_{false};
 
     std::mutex lock_;
     runtime::Task* task_ = nullptr;  // while it may be cancelled; guarded by lock_

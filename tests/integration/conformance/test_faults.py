@@ -107,6 +107,30 @@ def test_section_3_row_04_any_other_request_is_not(pair, end, method, body):
     assert [request.target for request in proxy.upstream.requests] == ["/first", "/second"]
 
 
+@pytest.mark.parametrize("timeouts", [{"body": "6s"}, {"body": "200ms"}])
+def test_section_3_row_07_it_is_the_upstreams_turn_while_the_client_waits_for_a_100(pair, timeouts):
+    """The client is not told that its body came too late, nor refused while the upstream still has time."""
+    proxy = pair(lambda connection: connection.read_head() and connection.hang(), app={"response_timeout": "1s"}, timeouts=timeouts)
+    client = proxy.client()
+    start = time.monotonic()
+    client.send(b"PUT / HTTP/1.1\r\nHost: a.example\r\nExpect: 100-continue\r\nContent-Length: 5\r\n\r\n")
+    expect_problem(client.read(), 504)
+    assert 0.9 < time.monotonic() - start < 5 * PATIENCE
+
+
+def test_section_3_row_07_who_was_told_to_go_on_has_timeouts_body(pair):
+    def script(connection):
+        connection.read_head()
+        connection.send(b"HTTP/1.1 100 Continue\r\n\r\n")
+        connection.hang()
+
+    proxy = pair(script, app={"response_timeout": "60s"}, timeouts={"body": "500ms"})
+    client = proxy.client()
+    client.send(b"PUT / HTTP/1.1\r\nHost: a.example\r\nExpect: 100-continue\r\nContent-Length: 5\r\n\r\n")
+    assert client.read_head().status == 100
+    expect_problem(client.read(), 408)
+
+
 def test_section_3_row_04_a_body_that_is_still_to_come_can_be_sent_again(pair):
     """The client waits for a 100, which only the second connection sends."""
 
