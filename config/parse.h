@@ -32,7 +32,7 @@ struct Judges {
 
 /// parse() takes JSON with comments, expands `${NAME}` in its strings, reads every key, and checks what one
 /// value alone cannot tell (routes to upstreams that do not exist, names used twice). A text that is not JSON
-/// is one error; else all errors come at once, in the order of the text. What the contract names and this
+/// is one error; else all errors come at once, in the order of the text. What the schema names and this
 /// version has not built is an error too. `file` is only for the errors. Never throws for anything in `text`.
 std::expected<Config, Errors> parse(std::string_view text, std::string file, const Environment& environment,
                                     const Judges& judges = {});

@@ -40,7 +40,7 @@ struct Value {
     std::string pattern;  // the same with * for indexes and for names that the user chose: /limits/*/key
 
     Value item(std::size_t index) const;
-    Value member(const Member& member) const;  // of an object with the keys of the contract
+    Value member(const Member& member) const;  // of an object whose keys the schema names
     Value entry(const Member& member) const;   // of an object whose keys the user chose
 };
 

@@ -1,6 +1,6 @@
 #pragma once
 
-// What the contract names and this version has not built.
+// What the schema (sluice.schema.json) names and this version has not built.
 
 #include <optional>
 #include <span>
@@ -11,7 +11,7 @@
 
 namespace sluice::config {
 
-/// A row goes when what it names is built; without rows, everything in the contract is. `pattern` as in
+/// A row goes when what it names is built; without rows, everything in the schema is. `pattern` as in
 /// Value. `refused` is a value as it is written: "*" is any, "!x" is any but x, "x*" begins with x.
 struct NotBuilt {
     std::string_view pattern;

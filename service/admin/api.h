@@ -7,7 +7,7 @@
 
 namespace sluice::admin {
 
-/// The calls of the contract's table, answered from `sources`, which must outlive them.
+/// The calls in the table of README.md, Observe, answered from `sources`, which must outlive them.
 std::vector<Route> api(const Sources& sources);
 
 }  // namespace sluice::admin

@@ -31,7 +31,7 @@ struct Stats {
 /// Asks every source once. Parks.
 Stats collect(const Sources& sources);
 
-/// `GET /stats`: the names of the contract, and a few more; indented.
+/// `GET /stats`, indented; README.md, First steps, shows one.
 std::string to_json(const Stats& stats);
 
 /// `GET /metrics`: Prometheus's text format, version 0.0.4. The number of series is bounded by the

@@ -8,7 +8,7 @@
 
 namespace sluice::admin {
 
-using Json = nlohmann::ordered_json;  // names in the order of the contract, from the whole to the parts
+using Json = nlohmann::ordered_json;  // keeps the order of its names: from the whole to the parts
 
 Json json_of(const Stats& stats);
 

@@ -1,8 +1,9 @@
 #pragma once
 
 // Has a request answered by an upstream: acquires a connection, writes the head, relays the body there and
-// the answer back, and releases the connection. Tries again where that is safe (http.md, "when something
-// breaks"). An answer that changes the protocol, as the request has asked, leaves the connection to a tunnel.
+// the answer back, and releases the connection. Tries again where that is safe (RFC 9110, section 9.2.2; what
+// breaks how is in tests/integration/conformance/test_faults.py). An answer that changes the protocol, as the
+// request has asked, leaves the connection to a tunnel.
 
 #include <cstdint>
 #include <expected>

@@ -1,8 +1,8 @@
 #pragma once
 
 // The rest of a request's body on its way to the upstream, in a task of its own: meanwhile the exchange waits
-// for the answer, which may come before the body has gone (http.md: a final answer while the upload runs). A
-// request whose body came with its head needs none of this.
+// for the answer, which may come before the body has gone (RFC 9112, section 9.5). A request whose
+// body came with its head needs none of this.
 //
 // Owned by the task that waits for the answer, which joins it before anything that it refers to goes.
 

@@ -1,4 +1,4 @@
-// What the contract names and is not built yet is refused in these words, and never ignored.
+// What the schema names and is not built yet is refused in these words, and never ignored.
 
 #include "config/supported.h"
 

@@ -20,7 +20,7 @@ from support.wait import wait_until
 
 OK = response(body=b"ok")
 
-# The contract's shape of GET /stats: a type, a list of one shape, or a mapping.
+# The shape that GET /stats promises: a type, a list of one shape, or a mapping.
 NUMBER = (int, float)
 STATS = {
     "version": str, "uptime_seconds": NUMBER, "ready": bool,
@@ -52,7 +52,7 @@ def fits(value, shape, where="stats"):
         assert isinstance(value, shape) and (shape is bool or not isinstance(value, bool)), f"{where}: {value!r}"
 
 
-def test_stats_has_the_contracts_shape(pair):
+def test_stats_has_the_promised_shape(pair):
     proxy = pair(limits=[{"rate": "10/s", "burst": 20}])
     assert proxy.client().get().status == 200
     fits(proxy.sluice.stats(), STATS)

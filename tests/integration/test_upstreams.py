@@ -567,8 +567,8 @@ def test_a_server_that_crashes_under_load_costs_no_request(house, apps):
 
 
 def test_a_server_that_is_killed_under_load_is_left_alone_at_once(start_sluice):
-    """The kernel takes connections for a dying process to the last: a request on one of those is a 502 (row 3 of http.md,
-    it is on no reused connection). No other request fails."""
+    """The kernel takes connections for a dying process to the last: a request on one of those is a 502 (row 3 of
+    conformance/test_faults.py: it is on no reused connection). No other request fails."""
     servers, addresses, sluice = applications(start_sluice)
     with concurrent.futures.ThreadPoolExecutor(1) as pool:
         load = pool.submit(sluice.crowd, get(), 32, seconds=2 * PATIENCE)

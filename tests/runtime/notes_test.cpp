@@ -1,4 +1,4 @@
-// The three programs of the notes that this project began with, in C++ on our tasks.
+// Three programs that show goroutines, in C++ on our tasks: two voices, a janitor, a closure.
 
 #include <chrono>
 #include <mutex>

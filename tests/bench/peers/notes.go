@@ -1,5 +1,5 @@
-// The proxy that this project started from, as its notes have it: the standard library's reverse proxy behind one
-// token bucket for each address, in a map that a mutex guards and a goroutine sweeps.
+// A rate-limiting proxy as it is commonly written in Go: the standard library's reverse proxy behind one token
+// bucket for each address, in a map that a mutex guards and a goroutine sweeps.
 package main
 
 import (

@@ -1,4 +1,4 @@
-"""http.md §3, row by row: what a client sees when something breaks. After each, nothing may be left over."""
+"""What a client sees when something breaks, row by row (README.md). After each, nothing may be left over."""
 
 import collections
 import pathlib

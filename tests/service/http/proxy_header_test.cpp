@@ -1,4 +1,4 @@
-// Row 68 of the project's table of HTTP behaviour: the PROXY protocol, versions 1 and 2.
+// Row 68 of tests/integration/conformance/README.md: the PROXY protocol, versions 1 and 2.
 
 #include "service/http/proxy_header.h"
 

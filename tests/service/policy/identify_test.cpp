@@ -1,4 +1,4 @@
-// Rows 65 to 67 of the project's table of HTTP behaviour: who the client is.
+// Rows 65 to 67 of tests/integration/conformance/README.md: who the client is.
 
 #include "service/policy/identify.h"
 
