@@ -51,6 +51,9 @@ std::string what_it_does(const TaskInfo& task);
 
 // Any thread, in a task or not, while the scheduler exists.
 //
+//     for (const TaskInfo& task : tasks(scheduler)) std::cout << task.id << ' ' << what_it_does(task) <<
+//     '\n'; std::cout << counters(scheduler).live << " tasks\n" << dump(scheduler);
+//
 // With frames, for tasks that are parked: each is held still while its stack is read, for some microseconds
 // in which a worker that is to run it spins. None (an empty list) for one that ran in between, and where the
 // system has no membarrier(2).

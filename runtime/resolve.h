@@ -13,6 +13,10 @@ namespace sluice::runtime {
 // addresses with `port`, in the resolver's order; at least one. An address in digits is only parsed. Errors:
 // Asio's host_not_found, host_not_found_try_again, timed_out (the lookup goes on in the background, its
 // answer is dropped), operation_aborted (the task was cancelled), no_memory.
+//
+//     auto found = resolve("example.org", 80, now() + 5s);
+//     if (!found) return found.error();
+//     auto stream = TcpStream::connect(found->front(), now() + 1s);
 std::expected<std::vector<Endpoint>, error_code> resolve(const std::string& host, std::uint16_t port,
                                                          Time deadline);
 

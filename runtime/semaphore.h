@@ -7,9 +7,15 @@
 
 namespace sluice::runtime {
 
-// Semaphore: a number of permits. FIFO-fair: a permit goes to the task that waits longest, and a newcomer
-// never passes those who wait. release() may come from any thread; acquiring is for tasks, but for
-// try_acquire().
+// Semaphore: a number of permits.
+//
+//     Semaphore places(8);  // for all tasks
+//     if (!places.try_acquire_until(now() + 1s)) return busy;
+//     work();
+//     places.release();
+//
+// FIFO-fair: a permit goes to the task that waits longest, and a newcomer never passes those who wait.
+// release() may come from any thread; acquiring is for tasks, but for try_acquire().
 //
 // May be destroyed by whoever acquired, while the release() that let it is still returning.
 class Semaphore {

@@ -100,8 +100,8 @@ class StackPool {
     std::size_t bytes_of(unsigned stack_class) const { return bytes_[stack_class]; }
     std::size_t reserved() const { return reserved_.load(std::memory_order_relaxed); }
 
-    // The pool and the bounds of the stack slot that `address` lies in; for telling an overflow from another
-    // fault.
+    // in_guard() is whether `address` lies in the guard page below the task's stack: then the stack has
+    // overflowed, and it is no other fault. For signal handlers: takes no lock.
     bool in_guard(const Task& task, const void* address) const;
 
     static constexpr std::size_t kColours = 16;

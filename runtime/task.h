@@ -81,7 +81,7 @@ class BasicWaitWord {
     bool expose(Ticket ticket) {
         std::uint64_t seen = word_.load(std::memory_order_relaxed);
         while (is_waiting(seen, ticket)) {
-            // seq_cst: pairs with the load in cancel_exposed(); see Task::cancel().
+            // seq_cst: pairs with the load in cancel_exposed(); see cancel() in task.cpp.
             if (word_.compare_exchange_weak(seen, seen | kExposed, std::memory_order_seq_cst)) return true;
         }
         return false;

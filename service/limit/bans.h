@@ -98,7 +98,7 @@ class Bans {
     static constexpr std::size_t kParts = 256;
     void expire(std::size_t part, Nanos now, const std::function<void(const Ban&)>& expired);
 
-    /// Calls visit(ban) for each; it may not call back.
+    /// Calls visit(ban) for each, in a copy of each part of the table: no lock is held meanwhile.
     void each(Nanos now, const std::function<void(const Ban&)>& visit) const;
 
     BanStats stats() const;

@@ -127,8 +127,8 @@ class ClientTable {
     /// processor that runs one of our threads, so not to be called at every turn.
     std::optional<std::size_t> give_back(std::size_t from);
 
-    /// Calls visit(record) for every entry, shard by shard under its lock: `visit` must neither park nor call
-    /// back.
+    /// Calls visit(record) for every entry of a copy of each shard. No lock is held meanwhile; what changes
+    /// before a shard's turn is seen as it is then.
     void each(const std::function<void(const ClientRecord&)>& visit) const;
 
     /// Who is shut out. Asked by the policy; a take() does not look.

@@ -43,7 +43,7 @@ struct Limit {
 
 struct Route {
     Matcher match;
-    std::size_t upstream;  // index into Config::upstreams; npos when it responds itself
+    std::size_t upstream;  // index into Config::upstreams; kResponds when it responds itself
     const config::Route* settings;
     /// For keys that count by route: made of what the route matches, so that it is still its own when a
     /// reload puts another in front of it. Two routes of one name cannot both be reached.

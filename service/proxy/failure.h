@@ -17,7 +17,7 @@ struct Failure {
     Source source;
     int status;               // 0: nothing can be answered any more, the connection ends
     bool retryable = false;   // not a byte of the answer came, and another connection may do better
-    std::string_view reason;  // static text: for the log and the body of the answer
+    std::string_view reason;  // static text: for the body of the answer
     telemetry::UpstreamFailure upstream = telemetry::UpstreamFailure::none;
 };
 

@@ -67,7 +67,7 @@ class Log {
 
 /// Lets a warning through once an interval at most, and counts what it holds back:
 ///
-///     if (auto held = throttle.permit(now)) log.warn("…", {{"suppressed", *held}});
+///     if (auto held = throttle.permit(now)) log.warn("…", {{"held_back", *held}});
 ///
 /// Any number of callers; no lock.
 class Throttle {
