@@ -8,12 +8,10 @@
 //
 //   kLocked set: only the holder clears it, or passes it on still set.
 //   kQueue set by one that is about to wait: kLocked may come and go, and kWoken go. unlock() need not wake
-//   anybody:
-//     the one who holds kQueue looks at kLocked when it lets go, and takes a lock that became free.
+//     anybody: the one who holds kQueue looks at kLocked when it lets go, and takes a lock that became free.
 //   kQueue set by one that has given up: the same, but that kLocked may have been clear from the beginning.
 //   kQueue set by unlock(), with kLocked still set: nothing changes. The lock is released together with
-//   kQueue in the
-//     last access to the mutex, so that the next holder may destroy it.
+//     kQueue in the last access to the mutex, so that the next holder may destroy it.
 namespace sluice::runtime {
 
 template <class Host>

@@ -18,8 +18,7 @@
 //
 // How a stream reads, without a system call that could be spared and without losing an edge:
 //
-//   1. If the last read came up short, nothing is there until an event comes: slot.wait(Half::read,
-//   deadline).
+//   1. If the last read came up short, nothing is there until an event comes: slot.wait(Half::read, until).
 //   2. slot.clear(Half::read), *before* the system call: an event for what arrives after it then stays.
 //   3. recv(). EAGAIN, or fewer bytes than asked for: drained, so the next read begins at 1, else at 2.
 //

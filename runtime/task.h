@@ -18,15 +18,14 @@
 //   1. The task writes its reason and, if it uses a Waiter, opens a wait: the wait word gets a new ticket.
 //   2. It leaves its stack, straight to the next runnable task if there is one, else to the worker's loop.
 //   3. On the stack arrived at, the worker calls commit(arg, task). It takes the primitive's lock, looks
-//   again
-//      whether there is anything to wait for, and enqueues. False: nobody was told of the task, it goes on at
-//      once.
+//      again whether there is anything to wait for, and enqueues. False: nobody was told of the task, it
+//      goes on at once.
 //   4. True: from the moment the commit let go of the primitive's lock the task may be running again. Only
-//   now are
-//      the timer armed and the wait opened to cancellation, each only if the wait word still carries this
-//      ticket: Task blocks are never unmapped, so looking at the word of a task that has moved on is safe.
+//      now are the timer armed and the wait opened to cancellation, each only if the wait word still carries
+//      this ticket: Task blocks are never unmapped, so looking at the word of a task that has moved on is
+//      safe.
 //   5. Whoever ends the wait claims it by one compare-and-swap on the wait word; the winner unparks, exactly
-//   once.
+//      once.
 namespace sluice::runtime {
 
 class Scheduler;
@@ -252,10 +251,9 @@ void park(WaitReason reason, const void* what, Commit commit, void* arg);
 enum class Cancellable : bool { no, yes };
 
 // park_until() stops the calling task until `waiter`'s wait is claimed: by a waker, by the deadline (a timer
-// is armed only when it is not kNever), or by Task cancellation. A cancellable wait also ends at the deadline
-// of the task. The commit's false counts as `woken`. When
-// it returns, no timer and no canceller refers to the stack any more; lists of the primitive may (see
-// Waiter).
+// is armed only when it is not kNever), or by cancel(). A cancellable wait also ends at the deadline of the
+// task. The commit's false counts as `woken`. When it returns, no timer and no canceller refers to the stack
+// any more; lists of the primitive may (see Waiter).
 Outcome park_until(WaitReason reason, const void* what, Waiter& waiter, Time deadline, Commit commit,
                    void* arg, Cancellable cancellable = Cancellable::yes);
 

@@ -12,15 +12,13 @@ namespace sluice::runtime {
 
 // Watcher: a thread beside the workers of one run(), which does what they cannot do for themselves:
 //
-// - A worker that has not left its task for kStaleAfter is stale: held up by a long loop or a call that
-// blocks.
+// - A worker that has not left its task for kStaleAfter is stale: held up by a long loop or a blocking call.
 //   What is in its next-slot goes to the others (its ring they steal anyway), and the watcher serves its
 //   timers and sockets until it comes back.
 // - Stacks that were used deep and are not any more, of tasks parked for kParkedAfter and of the pool where
 //   nobody used them for as long, are given back to the system but for their tops.
 // - When all tasks are parked and nothing can wake them, it says so (Options::on_deadlock).
-// - When the CPUs that this process may use become fewer, it has as many workers rest, until they become
-// more.
+// - When the CPUs that this process may use become fewer, it has as many workers rest, until there are more.
 //
 // Looks every 10 ms while a worker is busy, four times a second while none is: a worker that gets stuck just
 // then is seen that much later. Not in virtual time.

@@ -14,9 +14,8 @@ namespace sluice {
 /// Decides, spends and counts as if the request had come here, but that
 ///  - it needs no route: where none matches, a key made of the route is that of no route
 ///  - it came by no listener
-///  - of a limit of requests in flight it holds nothing once it is answered, for when the request ends is not
-///  heard of
-///    here: it is refused while requests that are forwarded fill the limit
+///  - of a limit of requests in flight it holds nothing once it is answered, for when the request ends is
+///    not heard of here: it is refused while requests that are forwarded fill the limit
 /// Where a limit delays, it parks until the turn has come.
 std::expected<admin::Decision, std::string> check(proxy::Context& context, const admin::Question& question);
 

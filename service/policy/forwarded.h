@@ -35,8 +35,8 @@ class ElementsFromTheRight {
 
 /// The address that `for` gives in an element of Forwarded: `for=192.0.2.1`,
 /// `for="[2001:db8::1]:4711";proto=http`. A port may be hidden (`:_x`). False: the element is malformed, has
-/// no `for` or two, or it is no address
-/// (`unknown`, `_hidden`). Addresses that should have been quoted and were not are taken: it leaves no doubt.
+/// no `for` or two, or it is no address (`unknown`, `_hidden`). Addresses that should have been quoted and
+/// were not are taken: it leaves no doubt.
 bool parse_forwarded_element(std::string_view element, limit::Address& address);
 
 }  // namespace sluice::policy

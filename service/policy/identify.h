@@ -52,12 +52,10 @@ class Identifier {
 
     /// The client of a request that came from `peer` with these fields:
     ///  - X-Forwarded-For and Forwarded (RFC 7239) list the hops, over all their lines, the nearest last: the
-    ///  client
-    ///    is the rightmost that is not trusted itself. What names no address there (garbage, `unknown`,
-    ///    `_hidden`) hides whatever is to its left: the hop that passed it on is the client
+    ///    client is the rightmost that is not trusted itself. What names no address there (garbage,
+    ///    `unknown`, `_hidden`) hides whatever is to its left: the hop that passed it on is the client
     ///  - any other field holds one address, which is the client; on several lines, or as anything else, it
-    ///  says
-    ///    nothing, and the peer is the client
+    ///    says nothing, and the peer is the client
     Client identify(const Address& peer, const http::Fields& fields) const;
     /// The same for a peer that is a trusted proxy by the way it came, whatever its address.
     Client identify_behind(const Address& peer, const http::Fields& fields) const;

@@ -30,10 +30,9 @@ std::uint64_t retry_after_seconds(const Verdict& verdict);
 /// The fields as complete lines, each with its CRLF, at the front of `room`:
 ///  - RateLimit-Policy names all enforced limits that applied, in their order: `"per-ip";q=20;w=2`
 ///  - RateLimit tells of the one nearest to refusing: `"per-ip";r=19;t=1`. `t`, whole seconds rounded up
-///  until more is
-///    there, is left out when the bucket is full: the draft has no meaning for a 0
+///    until more is there, is left out when the bucket is full: the draft has no meaning for a 0
 ///  - X-RateLimit-Limit, -Remaining and -Reset tell of the same one; Reset is `t` (seconds, not a date), and
-///  0 when full
+///    0 when full
 ///  - Retry-After, with a refusal, whatever `headers` is
 /// Empty: no enforced limit applied, or it does not fit.
 std::string_view write_rate_fields(const Verdict& verdict, config::RateHeaders headers, std::span<char> room);

@@ -1,11 +1,9 @@
 // Who the client is, from any lines of the fields that say it, one for each line of the input; all read from
 // a trusted peer, and none from anyone else.
 //  - X-Forwarded-For: the client is the peer, or an address that stands in the lines, and nothing to the
-//  right of it is
-//    an address that is not trusted. Read from the left here
+//    right of it is an address that is not trusted. Read from the left here
 //  - Forwarded: the same as a reader from the left finds, wherever that one can read the lines; and whatever
-//  the lines
-//    are, what a proxy appends to them is seen
+//    the lines are, what a proxy appends to them is seen
 //  - any other field: one line, one address, or the peer
 
 #include <cstdint>
