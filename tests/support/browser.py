@@ -1,10 +1,8 @@
 """A real browser: headless Chromium, driven over the WebDriver protocol with nothing but the standard library."""
 
-import base64
 import contextlib
 import http.client
 import json
-import pathlib
 import shutil
 import subprocess
 import tempfile
@@ -86,11 +84,6 @@ class Browser:
 
     def _devtools(self, command, **parameters):
         return self._call("POST", "/goog/cdp/execute", {"cmd": command, "params": parameters})
-
-    def screenshot(self, path, whole=False):
-        """A PNG of the window, or of the whole page."""
-        image = self._devtools("Page.captureScreenshot", captureBeyondViewport=whole)["data"]
-        pathlib.Path(path).write_bytes(base64.b64decode(image))
 
     def complaints(self):
         """What the browser's console was told since the last look, errors and warnings."""
