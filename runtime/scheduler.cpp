@@ -23,7 +23,7 @@ Options complete(Options options) {
 
 }  // namespace
 
-Scheduler::State::State(Scheduler&, Options given)
+Scheduler::State::State(Options given)
     : options(complete(given)),
       follows_cpus(given.workers == 0 && !options.virtual_time),
       stacks(options.stack),
@@ -75,7 +75,7 @@ void Scheduler::State::note_peak() {
     }
 }
 
-Scheduler::Scheduler(Options options) : state_(std::make_unique<State>(*this, options)) {
+Scheduler::Scheduler(Options options) : state_(std::make_unique<State>(options)) {
     for (unsigned i = 0; i < state_->options.workers; ++i) {
         state_->workers.push_back(std::make_unique<Worker>(*this, i));
     }

@@ -52,7 +52,7 @@ class GlobalQueue {
 
 // What the workers of one Scheduler share. Any thread.
 struct Scheduler::State {
-    State(Scheduler& scheduler, Options given);
+    explicit State(Options given);
 
     // inject() makes tasks runnable from a thread that is no worker, or that has too many.
     void inject(TaskList&& tasks);

@@ -36,11 +36,11 @@ class Snapshots {
         const std::scoped_lock hold(lock_);
         return current_;
     }
-    /// Puts `next` in force and returns what was.
-    std::shared_ptr<const Snapshot> replace(std::shared_ptr<const Snapshot> next) {
+    /// Puts `next` in force. What was goes without the lock, if nobody has it any more.
+    void replace(std::shared_ptr<const Snapshot> next) {
         const std::scoped_lock hold(lock_);
         version_.fetch_add(1, std::memory_order_release);
-        return std::exchange(current_, std::move(next));
+        current_.swap(next);
     }
     /// Makes `mine` the current one. Costs a load when it is that already: a connection keeps the one of its
     /// last request.

@@ -26,27 +26,4 @@ constexpr Failure client_gone(Stage stage) {
     return {.stage = stage, .source = Source::client, .status = 0, .reason = "the client went away"};
 }
 
-constexpr std::string_view to_string(Stage stage) {
-    switch (stage) {
-        case Stage::read_head: return "read_head";
-        case Stage::route: return "route";
-        case Stage::decide: return "decide";
-        case Stage::read_body: return "read_body";
-        case Stage::acquire: return "acquire";
-        case Stage::send: return "send";
-        case Stage::response_head: return "response_head";
-        case Stage::relay: return "relay";
-    }
-    return "unknown";
-}
-
-constexpr std::string_view to_string(Source source) {
-    switch (source) {
-        case Source::client: return "client";
-        case Source::upstream: return "upstream";
-        case Source::ourselves: return "ourselves";
-    }
-    return "unknown";
-}
-
 }  // namespace sluice::proxy

@@ -1,7 +1,6 @@
 #pragma once
 
 #include <cstddef>
-#include <expected>
 #include <memory>
 #include <span>
 #include <utility>
@@ -127,9 +126,6 @@ class Stream {
     }
 
     int native_handle() const { return tcp_.native_handle(); }
-    bool is_open() const { return tcp_.is_open(); }
-    std::expected<runtime::Endpoint, runtime::error_code> peer() const { return tcp_.peer(); }
-    std::expected<runtime::Endpoint, runtime::error_code> local() const { return tcp_.local(); }
 
   private:
     std::size_t read_secure(std::span<iovec> buffers, runtime::error_code& error);
