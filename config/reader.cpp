@@ -2,10 +2,8 @@
 
 #include <algorithm>
 
-#include "config/cidr.h"
 #include "config/duration.h"
-#include "config/rate.h"
-#include "config/size.h"
+#include "config/quote.h"
 #include "config/suggest.h"
 #include "config/supported.h"
 #include "config/text.h"

@@ -29,7 +29,6 @@
 #include "config/error.h"
 #include "config/model.h"
 #include "config/names.h"
-#include "config/quote.h"
 
 namespace sluice::config {
 

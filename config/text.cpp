@@ -1,7 +1,6 @@
 #include "config/text.h"
 
 #include <algorithm>
-#include <cstdint>
 
 namespace sluice::config {
 namespace {

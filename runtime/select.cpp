@@ -3,7 +3,6 @@
 #include <algorithm>
 #include <functional>
 
-#include "runtime/check.h"
 #include "runtime/this_task.h"
 #include "runtime/worker.h"
 

@@ -10,9 +10,6 @@
 #include <sys/uio.h>
 #include <unistd.h>
 
-#include "runtime/check.h"
-#include "runtime/sanitizer.h"
-
 namespace sluice::runtime {
 
 namespace {

@@ -1,7 +1,6 @@
 // Where a worker finds its next task, and what it looks at between two batches of them.
 
 #include <algorithm>
-#include <mutex>
 
 #include "runtime/random.h"
 #include "runtime/scheduler_state.h"

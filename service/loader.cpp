@@ -5,6 +5,7 @@
 #include <utility>
 
 #include "runtime/blocking.h"
+#include "service/policy/policy.h"
 #include "service/tls/connector.h"
 
 namespace sluice {

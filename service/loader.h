@@ -10,7 +10,7 @@
 #include <vector>
 
 #include "config/model.h"
-#include "service/policy/policy.h"
+#include "service/policy/ledger.h"
 #include "service/proxy/context.h"
 
 namespace sluice {

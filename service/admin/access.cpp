@@ -1,9 +1,9 @@
 #include "service/admin/access.h"
 
 #include <algorithm>
-#include <array>
 #include <cstdint>
 #include <optional>
+#include <string>
 
 namespace sluice::admin {
 namespace {

@@ -2,7 +2,6 @@
 
 #include "service/http/field_section.h"
 #include "service/http/start_line.h"
-#include "service/http/text.h"
 #include "service/http/validate.h"
 
 namespace sluice::http {

@@ -6,8 +6,6 @@
 #include <span>
 #include <string_view>
 
-#include "service/http/head.h"
-
 namespace sluice::http {
 
 /// The reason phrase of a status, RFC 9110 §15; "Unknown" for one that is not registered.

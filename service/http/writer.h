@@ -6,7 +6,6 @@
 #include <algorithm>
 #include <charconv>
 #include <concepts>
-#include <cstring>
 #include <span>
 #include <string_view>
 

@@ -4,8 +4,8 @@
 #include <bit>
 #include <mutex>
 #include <random>
+#include <vector>
 
-#include "runtime/check.h"
 #include "service/limit/client_shard.h"
 #include "service/limit/shared_buckets.h"
 

@@ -23,7 +23,6 @@
 #include <memory>
 #include <optional>
 #include <span>
-#include <vector>
 
 #include "service/limit/bans.h"
 #include "service/limit/client_key.h"

@@ -3,7 +3,6 @@
 #include <array>
 #include <cstddef>
 #include <new>
-#include <span>
 #include <type_traits>
 
 namespace sluice::limit {

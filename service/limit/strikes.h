@@ -18,7 +18,7 @@
 #include <cstdint>
 
 #include "runtime/spin_lock.h"
-#include "service/limit/gcra.h"
+#include "service/limit/state.h"
 
 namespace sluice::limit {
 

@@ -3,8 +3,6 @@
 // Who the client of a request is: the peer, or, behind proxies that the configuration trusts, whom the field
 // of client.address_from names. Such a field from anyone else is not believed.
 
-#include <optional>
-#include <span>
 #include <string>
 #include <string_view>
 #include <vector>

@@ -4,9 +4,6 @@
 // must hold. Paths are compared in their normal form (http/path.h), those of the configuration as well.
 
 #include <memory>
-#include <string>
-#include <utility>
-#include <vector>
 
 #include "config/model.h"
 #include "service/policy/request.h"

@@ -2,6 +2,7 @@
 
 #include <algorithm>
 #include <charconv>
+#include <optional>
 
 #include "service/http/writer.h"
 #include "service/policy/structured_list.h"

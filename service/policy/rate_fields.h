@@ -5,7 +5,6 @@
 // of the caller's; nothing is allocated.
 
 #include <cstdint>
-#include <optional>
 #include <span>
 #include <string_view>
 

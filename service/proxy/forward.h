@@ -7,7 +7,6 @@
 
 #include <cstdint>
 #include <expected>
-#include <optional>
 #include <utility>
 
 #include "service/http/write_head.h"

@@ -1,5 +1,6 @@
 #include "service/proxy/tunnel.h"
 
+#include <array>
 #include <new>
 #include <utility>
 

@@ -10,7 +10,6 @@
 // Owned by the client's Connection. The direction that ends last tells the request's outcome and deletes the
 // connection, this with it.
 
-#include <array>
 #include <atomic>
 #include <cstdint>
 #include <memory>

@@ -1,5 +1,6 @@
 #include "service/telemetry/line_writer.h"
 
+#include <algorithm>
 #include <array>
 #include <cstdint>
 

@@ -7,7 +7,6 @@
 #include <sstream>
 #include <system_error>
 #include <utility>
-#include <vector>
 
 #include <openssl/err.h>
 #include <openssl/x509v3.h>

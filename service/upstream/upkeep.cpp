@@ -1,8 +1,6 @@
 #include "service/upstream/upkeep.h"
 
 #include <algorithm>
-#include <chrono>
-#include <functional>
 #include <mutex>
 #include <optional>
 #include <random>

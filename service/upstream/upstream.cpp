@@ -1,6 +1,7 @@
 #include "service/upstream/upstream.h"
 
 #include <algorithm>
+#include <atomic>
 #include <random>
 #include <utility>
 

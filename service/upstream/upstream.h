@@ -13,7 +13,6 @@
 // the next success forgets them all. The last server in service is never ejected, and when no other is
 // healthy, those that were ejected are asked all the same.
 
-#include <atomic>
 #include <cstdint>
 #include <expected>
 #include <memory>
