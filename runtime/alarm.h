@@ -8,8 +8,8 @@ namespace sluice::runtime {
 
 // Alarm: a descriptor that is readable from a set time on; its owner's sleeps end by it. A timeout of
 // epoll_wait() is a timer that the kernel starts and stops for each sleep, a twentieth of what falling asleep
-// and waking up costs. An alarm is set once for all the sleeps before it rings; what it was set for is
-// often gone by then, and that costs one waking up for nothing.
+// and waking up costs. An alarm serves every sleep that begins before it rings and is to end no earlier.
+// What it was set for is often gone by then; the price is one needless wake-up.
 class Alarm {
   public:
     Alarm();

@@ -2,7 +2,7 @@
 
 #include "runtime/mutex.h"
 
-// What of a BasicMutex is not for its callers' eyes; for mutex.cpp, and the model checker.
+// The slow paths of BasicMutex, for mutex.cpp and the model checker.
 //
 // Who may change the word while a bit is set, from which the rest follows:
 //

@@ -41,10 +41,10 @@ class PollSlot : public BasicPollSlot<OnNetpoller> {
     static PollSlot* open(int descriptor);
     static PollSlot* open(int descriptor, unsigned worker);
 
-    // open_repeating() is open() for who fetches a part of what is there at a time: each poll reports what is
-    // left. A report that finds the one before unheeded is the last; heeded(), after something was fetched,
-    // has them go on. So whoever polls need not find the same again and again, be it that nobody runs who
-    // would fetch it.
+    // open_repeating() registers a descriptor, such as a listener, whose owner takes a part at a time: every
+    // poll reports it again while something is left. After a report that finds the one before not taken up
+    // (by clear()) only changes are reported, until heeded() is called; otherwise every poll would return at
+    // once while the owner cannot run.
     static PollSlot* open_repeating(int descriptor);
     void heeded() {
         if (trigger() == Trigger::silenced) [[unlikely]]

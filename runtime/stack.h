@@ -84,9 +84,9 @@ class StackPool {
     }
 
     // trim() gives the deep ends of stacks back to the system that nobody needs: of tasks parked before
-    // `idle`, all below their frames; of stacks that are free since before `idle`, all but the top. What is
-    // used again and again would only be faulted in again; of those stacks each has its turn, once in kTurns
-    // calls, for it may have been deep a single time. And the kWarm stacks that became free last stay as they
+    // `idle`, all below their frames; of stacks that are free since before `idle`, all but the top. Stacks
+    // in constant use would be faulted in again at once, so each of these is trimmed only once in kTurns
+    // calls: it may have been deep a single time. And the kWarm stacks that became free last stay as they
     // are for kWarmFor if they have few pages: a burst after a pause is served in memory that is there. True:
     // there were deep stacks that had to be left. One thread at a time. Costs a look at the page table (about
     // 0.2 µs a stack), and for each stack that is trimmed a system call.

@@ -5,7 +5,8 @@
 
 #include "runtime/task.h"
 
-// Stop tokens, the standard's, as what asks tasks to end and as what tasks hand to code that is none.
+// std::stop_token in both directions: as what asks tasks to end, and as what a task hands to code outside the
+// runtime.
 //
 // A callback (std::stop_callback) runs in whoever asks to stop: in one that cancels a group, if it is
 // registered with this_task::stop_token(). It must not park: the standard library takes the thread for the

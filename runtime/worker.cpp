@@ -218,10 +218,9 @@ Task* Worker::take_posted() {
 }
 
 void Worker::take_in(Woken& woken) {
-    // A single task that a worker with nothing else to do was woken for is no work for another: waking that
-    // would cost a system call, and find nothing.
+    // A worker with nothing else to do runs a single woken task itself: waking another would cost a system
+    // call for nothing. If a dormant was woken too, there is work for two.
     const bool busy = current_ != nullptr || incoming_ != nullptr || has_local_work();
-    // Beside a dormant it is: whose task is run first.
     const bool single = !busy && woken.dormants == nullptr;
     const bool publish = !alone_ && woken.tasks.size() > (single ? 1U : 0U);
     while (Task* const task = woken.tasks.pop()) {

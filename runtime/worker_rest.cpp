@@ -69,8 +69,8 @@ bool Worker::retired() const {
     return index_ >= shared_.active.load(std::memory_order_relaxed);
 }
 
-// Not announced as idle, or somebody might rely on this worker for work it does not take. What it is waited
-// for it hears of by interrupt(): its inbox, the stop flag, and that it is wanted again.
+// This worker must not be in the idle set: it could be claimed for work that it will not take. interrupt()
+// wakes it instead: for its inbox, for the stop flag, or when it may run tasks again.
 void Worker::hand_over_and_rest() {
     TaskList tasks;
     while (Task* const task = next_local()) tasks.push(task);

@@ -257,8 +257,8 @@ void App::stop_background() {
     background_.wait();
 }
 
-// On a thread of its own, and nobody waits for it for long: whoever reads our standard error may have stopped
-// in the middle of it. Then there is no second one behind the first, either.
+// Written on a blocking thread and waited for kLeft at most, since the reader of standard error may be stuck.
+// While one list is being written, no second one begins.
 void App::tell_tasks() {
     if (!telling_.expired()) return;
     auto telling = std::make_shared<char>();

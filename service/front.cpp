@@ -90,9 +90,9 @@ std::expected<Front::Planned, std::string> Front::plan(EntrancesPtr entrances,
     return Planned{std::move(entrances), std::move(listener), true};
 }
 
-// A listener of ours that goes with this reload may stand in the way: one for all addresses in that of one of
-// them, and the other way round. They share the port until it does; with one that stays nothing is shared, as
-// the next start could not open both.
+// A listener that this reload removes may hold the same port at an overlapping address (0.0.0.0 against
+// 127.0.0.1). The two share the port until it is gone. A listener that stays never shares: the next start
+// could not open both.
 std::expected<runtime::TcpListener, std::string> Front::open_beside(
     const config::Listen& listen, const std::vector<config::Listen>& wanted) const {
     std::vector<ListenerPtr> sharing;

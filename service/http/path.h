@@ -41,10 +41,10 @@ class NormalPath {
     std::string_view text_;
 };
 
-/// A target's path and query without `prefix`, which is whole segments of it in some spelling: /api is none
-/// of /apiary. What is left may be empty. As it is where the path in its normal form does not begin so.
-/// Nothing where what is left would, in its normal form, be another path than the one behind the prefix:
-/// /x/../api/y, /api/../api/y, //api.
+/// Removes `prefix` from a target's path and query: whole segments, in any spelling (/api is no prefix of
+/// /apiary); what is left may be empty. Returns `origin` unchanged if its path in normal form does not begin
+/// with it; nothing if the remainder, in normal form, would be another path than what follows the prefix
+/// (/x/../api/y, /api/../api/y, //api).
 std::optional<std::string_view> without_prefix(std::string_view origin, std::string_view prefix);
 
 }  // namespace sluice::http

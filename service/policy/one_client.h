@@ -10,9 +10,9 @@
 
 namespace sluice::policy {
 
-/// Looks at requests in windows of kWindow. Who may have had most of one window (Boyer and Moore's vote,
-/// which misses no majority) is the suspect of the next, which counts the suspect's requests one by one: 44
-/// bytes find who has nine tenths of two windows in a row, and what is told of the second is exact.
+/// Looks at requests in windows of kWindow. In each a Boyer-Moore majority vote picks a suspect, and the next
+/// window counts the suspect's requests exactly. So 44 bytes find a client that made nine tenths of two
+/// windows in a row, with an exact count for the second.
 ///
 /// A window ends by its count, so that nothing runs beside the requests. Not for several threads at a time.
 class OneClient {

@@ -45,8 +45,8 @@ struct Route {
     Matcher match;
     std::size_t upstream;  // index into Config::upstreams; kResponds when it responds itself
     const config::Route* settings;
-    /// For keys that count by route: made of what the route matches, so that it is still its own when a
-    /// reload puts another in front of it. Two routes of one name cannot both be reached.
+    /// Identifies the route in keys of kind `route`: a hash of its match conditions, so that it survives a
+    /// reload that moves the route. Of two routes with equal conditions only the first can be reached.
     std::uint64_t name;
 
     static constexpr std::size_t kResponds = ~std::size_t{0};

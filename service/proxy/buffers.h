@@ -41,8 +41,8 @@ class ReceiveBuffer {
         begin_ = static_cast<std::size_t>(rest.data() - bytes_.data());
         end_ = begin_ + rest.size();
     }
-    /// To be called before a head is read: afterwards there is room for the largest, and for half of kBehind
-    /// more. Views into the buffer are void then. Pipelined requests are not moved for each of them.
+    /// Call before reading a head: makes room for the largest one plus half of kBehind. Invalidates views.
+    /// Bytes move only when room is short, not for every pipelined request.
     void make_room() {
         if (begin_ <= kBehind / 2 && !empty()) return;
         std::memmove(bytes_.data(), bytes_.data() + begin_, end_ - begin_);

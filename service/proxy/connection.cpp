@@ -69,8 +69,8 @@ void Connection::woken(runtime::Dormant& self, runtime::Wake why) {
     if (why == runtime::Wake::readable || (why == runtime::Wake::roused && connection.has_request())) {
         const runtime::Time reported = runtime::this_task::since();
         const config::Timeouts& timeouts = connection.snapshot().config.timeouts;
-        // What woke it may be an empty line, or a record of TLS that says nothing. Between two requests in
-        // the clear such a line changes nothing: it idles on.
+        // The bytes may be an empty line, or a TLS record without data. Between two plaintext requests an
+        // empty line does not end the idle time: keep_alive still applies, not timeouts.head.
         const bool secure = connection.stream_.secure();
         const bool idles = connection.requests_ > 0 && !secure;
         connection.serve(reported + (idles ? timeouts.keep_alive : timeouts.head),

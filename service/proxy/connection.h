@@ -81,7 +81,7 @@ class Connection final : public runtime::Dormant, public Registered {
     tls::Stream stream_;
     policy::Address peer_;
     const config::Listen* entrance_;  // one of entrances_; under TLS known behind the handshake
-    bool introduced_;                 // whether the peer is who it will stay: no PROXY header is to come
+    bool introduced_;                 // true once peer_ is final: no PROXY header is expected any more
     std::shared_ptr<const Snapshot> snapshot_;
     std::uint64_t version_ = 0;
     std::uint64_t requests_ = 0;  // that were begun

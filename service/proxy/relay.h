@@ -24,7 +24,8 @@ struct RelayEnd {
     tls::Stream& stream;
     Source whose;
     runtime::Duration stall;
-    /// A write there has failed with a reset. The kernel tells of that once: a read then finds but an end.
+    /// A write to this end failed with a reset. The kernel reports it once; a later read sees a plain end,
+    /// which must not pass for the end of the message.
     bool was_reset = false;
     /// What is sent there ends with the message.
     bool ends = false;
@@ -59,8 +60,7 @@ std::size_t read_watching(tls::Stream& from, std::span<char> room, Deadline dead
 /// A body under way. Lives on the stack of the task that runs it.
 class Relay {
   public:
-    /// How the body is told from what follows towards `to` is `framing`; how it is told from `from`, `body`
-    /// knows.
+    /// `framing`: how the body is delimited towards `to`. `body` knows how it is delimited as it arrives.
     using Framing = http::Framing::Kind;
     using Result = std::expected<void, Failure>;
 

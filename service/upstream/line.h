@@ -11,9 +11,10 @@
 //
 //   1. wait() takes one off. If there was none, it lines up, under the lock.
 //   2. give_back() adds one. If somebody waits by that count, it calls the first of the line, under the lock.
-//   3. That one may not have lined up yet, between the two halves of step 1: then the call is owed to it.
-//   4. Who gives up undoes step 1, under the lock; unless it has been called already, or, as nobody waits by
-//      the count, a call to everyone in the line is on its way: then that must be taken.
+//   3. The first may have taken its number but not yet joined the line (between the halves of step 1): the
+//      call is then recorded as owed, and taken when it joins.
+//   4. Giving up reverts step 1, under the lock. If it was called already, or the count says that nobody
+//      waits (so a call for everyone in line is on its way), the place must be accepted instead.
 //   5. resize() to more gives as many back. To fewer it takes them off, and notes under the lock how many of
 //      them were not free: with each of these the next give_back() pays, instead of calling somebody.
 
