@@ -9,16 +9,9 @@ divided by Go's. Before each, half a gigabyte is touched and let go: the host of
 first touch and takes it back when it is idle, and who came first would pay for it.
 """
 
-import argparse
 import mmap
-import os
-import pathlib
-import subprocess
-import sys
-import tempfile
 
-HERE = pathlib.Path(__file__).resolve().parent
-ROOT = HERE.parent.parent
+import report
 
 # row, threads, figure, title, unit, whether more is better, what is to be reached
 ROWS = [
@@ -39,14 +32,6 @@ UNITS = {"ours": "", "ratio": " × Go", "tail_without": " × without"}  # of a t
 CLIENTS = {"tail": 10_000_000}  # where it is not --clients
 
 
-def build(folder, temporary):
-    subprocess.run(["cmake", "--build", folder, "--target", "limit_bench"], check=True, stdout=subprocess.DEVNULL)
-    go = temporary / "go_limit"
-    environment = os.environ | {"GO111MODULE": "off", "GOPATH": "/usr/share/gocode", "GOCACHE": str(temporary / "cache")}
-    subprocess.run(["go", "build", "-o", go, HERE / "go" / "limit.go"], check=True, env=environment)
-    return {"ours": folder / "tests" / "bench" / "limit_bench", "go": go}
-
-
 def touch(size):
     with mmap.mmap(-1, size) as memory:
         for at in range(0, size, mmap.PAGESIZE):
@@ -55,10 +40,7 @@ def touch(size):
 
 def run(program, row, clients, threads):
     touch(512 << 20)
-    done = subprocess.run([program, row, str(clients), str(threads)], capture_output=True, text=True, timeout=600)
-    if done.returncode != 0:
-        sys.exit(f"{program} {row}: {done.stderr.strip()}")
-    return {name: float(value) for name, value in (line.split("\t") for line in done.stdout.splitlines())}
+    return report.run([program, row, clients, threads])
 
 
 def measure(programs, rounds, clients):
@@ -71,14 +53,9 @@ def measure(programs, rounds, clients):
                 if name == "go" and row in OURS_ALONE:
                     continue
                 for figure, value in run(program, row, CLIENTS.get(row, clients), threads).items():
-                    at = (name, row, threads, figure)
                     choose = max if more_is_better.get(figure) else min
-                    best[at] = choose(best.get(at, value), value)
+                    report.keep_best(best, (name, row, threads, figure), value, choose)
     return best
-
-
-def text(value):
-    return "" if value is None else f"{value:,.1f}" if value < 100 else f"{value:,.0f}"
 
 
 def verdict(target, ours, ratio, without, more):
@@ -88,34 +65,32 @@ def verdict(target, ours, ratio, without, more):
     value = {"ours": ours, "ratio": ratio, "tail_without": without and ours / without}[kind]
     reached = value >= bound if more else value <= bound
     sign = "≥" if more else "≤"
-    return f"{'reached' if reached else 'MISSED'} ({sign} {bound}{UNITS[kind]})"
+    return report.verdict(reached, f"{sign} {bound}{UNITS[kind]}")
 
 
 def table(best):
-    lines = ["| | ours | Go | ours / Go | target |", "|---|---:|---:|---:|---|"]
+    rows = []
     for row, threads, figure, title, unit, more, target in ROWS:
         ours, go = best.get(("ours", row, threads, figure)), best.get(("go", row, threads, figure))
         ratio = ours / go if go else None
         without = best.get(("ours", row, threads, "tail_without"))
-        lines.append(f"| {title} | {text(ours)} {unit} | {text(go) + ' ' + unit if go else ''} | "
-                     f"{f'{ratio:.3f}' if ratio and ratio < 0.1 else f'{ratio:.2f}' if ratio else ''} | "
-                     f"{verdict(target, ours, ratio, without, more)} |")
-    return "\n".join(lines)
+        rows.append([title, f"{report.text(ours)} {unit}", f"{report.text(go)} {unit}" if go else "",
+                     f"{ratio:.3f}" if ratio and ratio < 0.1 else f"{ratio:.2f}" if ratio else "",
+                     verdict(target, ours, ratio, without, more)])
+    return report.table(["| | ours | Go | ours / Go | target |", "|---|---:|---:|---:|---|"], rows)
 
 
 def main():
-    parser = argparse.ArgumentParser(description="The limiter's figures beside Go's, as a Markdown table.")
-    parser.add_argument("--build", type=pathlib.Path, default=ROOT / "build" / "release")
-    parser.add_argument("--rounds", type=int, default=3)
+    parser = report.arguments_of("The limiter's figures beside Go's, as a Markdown table.")
     parser.add_argument("--clients", type=int, default=1_000_000)
     parser.add_argument("--ten-million", action="store_true", help="ours with ten million clients as well")
     arguments = parser.parse_args()
-    with tempfile.TemporaryDirectory(prefix="sluice-bench-") as temporary:
-        programs = build(arguments.build, pathlib.Path(temporary))
-        print(table(measure(programs, arguments.rounds, arguments.clients)))
+    go_environment = {"GO111MODULE": "off", "GOPATH": "/usr/share/gocode"}
+    with report.built(arguments.build, ["limit_bench"], "limit.go", go_environment) as (ours, go):
+        print(table(measure({"ours": ours, "go": go}, arguments.rounds, arguments.clients)))
         if arguments.ten_million:
-            first = run(programs["ours"], "first", 10_000_000, 1)
-            print(f"\nTen million clients, ours: {text(first['bytes'])} B resident for each.")
+            first = run(ours, "first", 10_000_000, 1)
+            print(f"\nTen million clients, ours: {report.text(first['bytes'])} B resident for each.")
 
 
 if __name__ == "__main__":

@@ -12,14 +12,7 @@ first touch and takes it back within a minute of disuse, and who came first woul
 row is about.
 """
 
-import argparse
-import pathlib
-import subprocess
-import sys
-import tempfile
-
-HERE = pathlib.Path(__file__).resolve().parent
-ROOT = HERE.parent.parent
+import report
 
 # name, title, unit, nanoseconds in a unit, with how many threads, most that ours may be of Go's
 ROWS = [
@@ -40,26 +33,12 @@ OF_GIGABYTES = {"parked", "touched", "sleeping"}
 THREAD_ROWS = {"spawn", "yield", "round_trip", "channel", "mutex", "parked"}
 
 
-def build(folder, temporary):
-    subprocess.run(["cmake", "--build", folder, "--target", "runtime_bench", "runtime_threads_bench"],
-                   check=True, stdout=subprocess.DEVNULL)
-    go = temporary / "go_runtime"
-    subprocess.run(["go", "build", "-o", go, HERE / "go" / "runtime.go"], check=True)
-    programs = folder / "tests" / "bench"
-    return programs / "runtime_bench", go, programs / "runtime_threads_bench"
-
-
 def run(command, best, key):
-    done = subprocess.run([str(word) for word in command], capture_output=True, text=True, timeout=600)
-    if done.returncode != 0:
-        sys.exit(f"{' '.join(map(str, command))}: {done.stderr.strip()}")
-    for line in done.stdout.splitlines():
-        name, value = line.split("\t")
-        at = (key, name)
-        best[at] = min(best.get(at, float("inf")), float(value))
+    for name, value in report.run(command).items():
+        report.keep_best(best, (key, name), value)
 
 
-def measure(arguments, ours, go, threads):
+def measure(arguments, ours, threads, go):
     best = {}
     for _ in range(arguments.rounds):
         for name, _, _, _, counts, _ in ROWS:
@@ -76,23 +55,16 @@ def measure(arguments, ours, go, threads):
     return best
 
 
-def text(value, unit_ns):
-    if value is None:
-        return ""
-    value /= unit_ns
-    return f"{value:,.1f}" if value < 100 else f"{value:,.0f}"
-
-
 def verdict(name, ratio, ours, limit):
     if name == "parked_bytes":
-        return f"{'reached' if ours <= BYTES_MAX else 'MISSED'} (≤ {BYTES_MAX:,} B)"
+        return report.verdict(ours <= BYTES_MAX, f"≤ {BYTES_MAX:,} B")
     if limit is None:
         return ""
-    return f"{'reached' if ratio <= limit else 'MISSED'} (≤ {limit:.2f})"
+    return report.verdict(ratio <= limit, f"≤ {limit:.2f}")
 
 
 def table(best):
-    lines = ["| | threads | ours | Go | ours / Go | target | a thread each |", "|---|---:|---:|---:|---:|---|---:|"]
+    rows = []
     for name, title, unit, unit_ns, counts, limit in ROWS:
         for count in counts:
             ours, go = best.get((("ours", count), name)), best.get((("go", count), name))
@@ -100,21 +72,20 @@ def table(best):
                 continue
             ratio = ours / go if go else None
             threads = best.get((("threads",), name)) if count == counts[-1] and unit != "ms" else None
-            lines.append(f"| {title} | {count} | {text(ours, unit_ns)} {unit} | {text(go, unit_ns)}{f' {unit}' if go else ''} | "
-                         f"{f'{ratio:.2f}' if go else ''} | {verdict(name, ratio, ours, limit)} | "
-                         f"{text(threads, unit_ns)}{' ' + unit if threads else ''} |")
-    return "\n".join(lines)
+            rows.append([title, str(count), *(f"{report.text(value, unit_ns)} {unit}" if value else "" for value in (ours, go)),
+                         f"{ratio:.2f}" if go else "", verdict(name, ratio, ours, limit),
+                         f"{report.text(threads, unit_ns)} {unit}" if threads else ""])
+    return report.table(["| | threads | ours | Go | ours / Go | target | a thread each |",
+                         "|---|---:|---:|---:|---:|---|---:|"], rows)
 
 
 def main():
-    parser = argparse.ArgumentParser(description="The runtime's figures beside Go's, as a Markdown table.")
-    parser.add_argument("--build", type=pathlib.Path, default=ROOT / "build" / "release")
-    parser.add_argument("--rounds", type=int, default=3)
+    parser = report.arguments_of("The runtime's figures beside Go's, as a Markdown table.")
     parser.add_argument("--scale", type=float, default=1.0, help="of the number of operations; 1: as Go's table")
     parser.add_argument("rows", nargs="*", choices=[[], *[row[0] for row in ROWS]])
     arguments = parser.parse_args()
-    with tempfile.TemporaryDirectory(prefix="sluice-bench-") as temporary:
-        programs = build(arguments.build, pathlib.Path(temporary))
+    targets = ["runtime_bench", "runtime_threads_bench"]
+    with report.built(arguments.build, targets, "runtime.go") as programs:
         print(table(measure(arguments, *programs)))
 
 
