@@ -4,6 +4,7 @@
 #include <limits>
 
 #include "config/checks.h"
+#include "config/quote.h"
 #include "config/sections.h"
 #include "config/suggest.h"
 

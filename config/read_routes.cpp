@@ -4,6 +4,7 @@
 #include <array>
 
 #include "config/checks.h"
+#include "config/quote.h"
 #include "config/sections.h"
 #include "config/suggest.h"
 

@@ -3,6 +3,7 @@
 #include <algorithm>
 
 #include "config/checks.h"
+#include "config/quote.h"
 #include "config/sections.h"
 
 namespace sluice::config {

@@ -5,6 +5,7 @@
 
 #include "config/cidr.h"
 #include "config/duration.h"
+#include "config/quote.h"
 #include "config/rate.h"
 #include "config/reader.h"
 #include "config/size.h"

@@ -5,6 +5,7 @@
 #include <string_view>
 #include <vector>
 
+#include "config/quote.h"
 #include "config/suggest.h"
 
 namespace sluice::config {
