@@ -80,6 +80,15 @@ bool any_delays(std::span<const Applied> applied) {
     return std::ranges::any_of(applied, [](const Applied& each) { return each.limit->delays; });
 }
 
+/// Those that refuse before those that hold: nobody is held whom another limit refuses.
+void in_order(std::span<Applied> applied, bool some_delay, auto&& visit) {
+    for (Applied& each : applied)
+        if (!each.limit->delays) visit(each);
+    if (!some_delay) return;
+    for (Applied& each : applied)
+        if (each.limit->delays) visit(each);
+}
+
 /// Asks all limits that apply, and spends when all that may refuse admit.
 void ask(limit::ClientTable& table, std::span<Applied> applied, limit::Nanos now) {
     if (applied.empty()) return;
@@ -92,15 +101,17 @@ void ask(limit::ClientTable& table, std::span<Applied> applied, limit::Nanos now
     }
     const bool may_be_asked_again = any_delays(applied);
     limit::ShortList<limit::ClientTable::Charge, kLimitsMax> charges;
-    for (const Applied& each : applied)
+    in_order(applied, may_be_asked_again, [&](const Applied& each) {
         charges.add({each.key, each.limit->account.id, &each.limit->rule, each.cost, !each.limit->shadow,
                      each.limit->delays || (may_be_asked_again && each.limit->shadow)});
+    });
     table.take_all(charges, now);
-    for (std::size_t i = 0; i < applied.size(); ++i) {
-        applied[i].asked = charges[i].asked;
-        applied[i].answer = charges[i].answer;
-        applied[i].slot = charges[i].slot;
-    }
+    in_order(applied, may_be_asked_again, [charge = charges.begin()](Applied& each) mutable {
+        each.asked = charge->asked;
+        each.answer = charge->answer;
+        each.slot = charge->slot;
+        ++charge;
+    });
 }
 
 /// Whatever the table says: others come first.
@@ -109,12 +120,32 @@ void stand_behind(Applied& applied) {
     applied.answer.admitted = false;
 }
 
-/// Whether others wait under one of the limits already; then that refuses, and no other is asked.
+/// Of the limits that would refuse and hold nobody, the first; with its answer.
+Applied* refuses_now(const limit::ClientTable& table, std::span<Applied> applied, limit::Nanos now) {
+    for (Applied& each : applied) {
+        if (each.limit->delays || each.limit->shadow) continue;
+        const limit::Answer answer =
+            table.peek(each.key, each.limit->account.id, each.limit->rule, each.cost, now);
+        if (answer.admitted) continue;
+        each.answer = answer;
+        return &each;
+    }
+    return nullptr;
+}
+
+/// Whether others wait under one of the limits already; then that refuses, and no other is asked. Unless one
+/// refuses that holds nobody: a place is for who could be admitted, or who is over one limit would fill the
+/// line of another.
 bool stands_behind_others(limit::ClientTable& table, const limit::WaitingRoom& room,
                           std::span<Applied> applied, limit::Nanos now) {
     for (Applied& each : applied) {
         const limit::LimitId id = each.limit->account.id;
         if (!each.limit->delays || !room.anyone(each.key, id)) continue;
+        if (Applied* refusing = refuses_now(table, applied, now)) {
+            refusing->asked = true;
+            table.count_refusal(refusing->key, refusing->limit->account.id, now);
+            return true;
+        }
         each.answer = table.peek(each.key, id, each.limit->rule, each.cost, now);
         stand_behind(each);
         each.asked = true;
@@ -129,7 +160,7 @@ void conclude(Verdict& verdict) {
         if (!applied.asked || applied.answer.admitted) continue;
         if (applied.limit->shadow) {
             if (!verdict.shadow) verdict.shadow = applied.limit;
-        } else if (!verdict.refused_by) {
+        } else if (!verdict.refused_by || (verdict.refused_by->limit->delays && !applied.limit->delays)) {
             verdict.kind = applied.limit->delays ? Verdict::Kind::delayed : Verdict::Kind::limited;
             verdict.refused_by = &applied;
         }
@@ -229,6 +260,7 @@ Verdict explain(const Policy& policy, const limit::ClientTable& table, const Req
     });
     if (verdict.kind == Verdict::Kind::banned) return verdict;
     conclude(verdict);
+    if (verdict.kind == Verdict::Kind::limited) return verdict;  // takes no place
     for (Applied& each : verdict.applied_) {
         const limit::LimitId id = each.limit->account.id;
         const auto ahead = room && each.limit->delays ? room->ahead(each.key, id) : std::nullopt;

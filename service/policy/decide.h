@@ -1,7 +1,8 @@
 #pragma once
 
 // The decision about one request. Several limits are charged all or none, in one step for everyone else: they
-// are asked in order, and when one refuses, none of them has spent anything, those in shadow mode neither.
+// are asked in order, those that hold requests behind the others, and when one refuses, none of them has
+// spent anything, those in shadow mode neither. So nobody takes a place in a line whom another limit refuses.
 // Who is banned is refused before any is asked: the address by an operator, whatever it asks for, or the key
 // of a limit that would have to admit it. A limit in shadow mode neither bans nor heeds bans.
 // Never touches a socket; allocates nothing; some 60 ns for one limit.
@@ -77,13 +78,14 @@ telemetry::Verdict account_of(Verdict::Kind kind);
 /// The verdict of whoever is banned whatever they ask for, if they are.
 std::optional<Verdict> shut_out(const limit::Bans& bans, const Address& client, limit::Nanos now);
 
-/// Decides, and spends what the decision costs. `route` is the request's, for keys that are made of it. Who
-/// comes to a limit where others wait in `room` does not pass them by: delayed.
+/// Decides, and spends what the decision costs. `route` is the request's, for keys that are made of it. If
+/// others already wait in `room` for one of the limits, the request queues behind them: delayed. Not if a
+/// limit refuses it that does not delay: limited, by that one.
 Verdict decide(const Policy& policy, limit::ClientTable& table, const Request& request, std::size_t route,
                limit::Nanos now, const limit::WaitingRoom* room = nullptr);
 
-/// Decides again about a request of `client` that is delayed, and passes by who waits. Whoever was banned
-/// meanwhile is.
+/// Decides again about a delayed request of `client`, which is at the front of its line. If the client was
+/// banned meanwhile, the verdict is banned.
 void ask_again(limit::ClientTable& table, Verdict& verdict, const Address& client, limit::Nanos now);
 /// Ends a delay: limited, and told to wait for `retry_after`.
 void refuse(limit::ClientTable& table, Verdict& verdict, limit::Nanos retry_after, limit::Nanos now);

@@ -3,6 +3,7 @@
 #include <memory>
 #include <random>
 #include <string>
+#include <tuple>
 #include <vector>
 
 #include "runtime/this_task.h"
@@ -271,6 +272,51 @@ TEST_F(TurnTest, WhoIsBannedMeanwhileHasNoTurn) {
             this_task::sleep_for(3600s);
         }
     });
+}
+
+// Who is over a limit that refuses takes no place in another's line, wherever the two stand in the file.
+TEST_F(TurnTest, NobodyWaitsWhomAnotherLimitRefuses) {
+    for (const bool delaying_first : {true, false})
+        for (const bool others_wait : {true, false})
+            run([=] {
+                config::Limit all = delaying(limit_of("all", 1, 1s, 1), 60s);
+                all.key = {{config::KeyKind::global, ""}};
+                config::Limit own = limit_of("own", 1, 1h, 1);
+                own.ban = {.after = 2, .within = 1min, .duration = 1h};
+                const auto& [upper, lower] = delaying_first ? std::tie(all, own) : std::tie(own, all);
+                House house({upper, lower});
+                limit::WaitingRoom room;
+                const Limit& own_limit = house.policy.limits()[delaying_first ? 1 : 0];
+                const Limit& all_limit = house.policy.limits()[delaying_first ? 0 : 1];
+                const Head head;
+                const Address client = address("192.0.2.1");
+                const Request request{head.head, "", client};
+                const auto at = now().time_since_epoch().count();
+                EXPECT_EQ(decide(house.policy, house.ledger.table, request, 0, at, &room).kind,
+                          Verdict::Kind::admitted);
+                std::optional<limit::WaitingRoom::Place> other;
+                if (others_wait) other.emplace(room, limit::ClientKey::global(), all_limit.account.id, 1);
+
+                for (const auto strike : {limit::Bans::Strike::counted, limit::Bans::Strike::banned}) {
+                    const Verdict told = explain(house.policy, house.ledger.table, request, 0, at, &room);
+                    EXPECT_EQ(told.kind, Verdict::Kind::limited);
+                    EXPECT_EQ(told.refused_by->limit, &own_limit);
+                    const Verdict verdict = decide(house.policy, house.ledger.table, request, 0, at, &room);
+                    EXPECT_EQ(verdict.kind, Verdict::Kind::limited);
+                    ASSERT_TRUE(verdict.refused_by);
+                    EXPECT_EQ(verdict.refused_by->limit, &own_limit);
+                    EXPECT_EQ(verdict.refused_by->answer.retry_after, 3600 * kSecond);
+                    EXPECT_EQ(verdict.strike, strike);
+                }
+                EXPECT_EQ(own_limit.account.counters->total(telemetry::LimitCounters::Outcome::limited), 2U);
+                EXPECT_EQ(
+                    house.ledger.table.find(limit::ClientKey::of_address(client, {}), own_limit.account.id)
+                        ->denied,
+                    2U);
+                const Request stranger{head.head, "", address("192.0.2.2")};
+                EXPECT_EQ(decide(house.policy, house.ledger.table, stranger, 0, at, &room).kind,
+                          Verdict::Kind::delayed);
+            });
 }
 
 // One request, one outcome, however often it is decided about.
