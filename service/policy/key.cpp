@@ -1,6 +1,7 @@
 #include "service/policy/key.h"
 
 #include <algorithm>
+#include <functional>
 
 #include "service/http/path.h"
 #include "service/http/text.h"
@@ -59,45 +60,71 @@ void add_host(std::string_view host, limit::Digest& digest) {
     });
 }
 
-/// All lines of a field are its value, and their number goes first: two fields are told apart by it.
-bool add_header(const http::Fields& fields, std::string_view name, limit::Digest& digest) {
-    const auto named = [name](const http::Field& field) {
-        return http::equals_ignoring_case(field.name, name);
-    };
-    const auto lines = static_cast<std::size_t>(std::count_if(fields.begin(), fields.end(), named));
-    if (lines == 0) return false;
-    digest.add(bytes_of(lines));
+bool decode_to_same(std::string_view a, std::string_view b, bool form) {
+    http::Unescaped left(a, form), right(b, form);
+    for (;;) {
+        const int byte = left();
+        if (byte != right()) return false;
+        if (byte < 0) return true;
+    }
+}
+
+/// One more value under the name. False: another than those before.
+bool merge(NamedValue& all, std::string_view value, auto&& same) {
+    if (all.found == NamedValue::Found::one && !same(all.text, value))
+        all.found = NamedValue::Found::several;
+    else
+        all = {value, NamedValue::Found::one};
+    return all.found == NamedValue::Found::one;
+}
+
+NamedValue header(const http::Fields& fields, std::string_view name) {
+    NamedValue all;
     for (const http::Field& field : fields)
-        if (named(field)) digest.add(field.value);
-    return true;
+        if (http::equals_ignoring_case(field.name, name) && !merge(all, field.value, std::equal_to<>()))
+            break;
+    return all;
 }
 
 }  // namespace
 
-std::optional<std::string_view> cookie(const http::Fields& fields, std::string_view name) {
-    if (!fields.has(http::FieldId::cookie)) return std::nullopt;
+// RFC 6265 has no escapes in values; applications undo those of URIs and a pair of quotes, some a backslash
+// within quotes, too: what is to be read in several ways is several.
+NamedValue cookie(const http::Fields& fields, std::string_view name) {
+    NamedValue all;
+    if (!fields.has(http::FieldId::cookie)) return all;
     for (const http::Field& field : fields) {
         if (field.id != http::FieldId::cookie) continue;
         for (std::string_view rest = field.value; !rest.empty();) {
             const std::size_t end = rest.find(';');
-            const std::string_view pair = http::trimmed(rest.substr(0, end));
+            const std::string_view pair = rest.substr(0, end);
             rest = end == std::string_view::npos ? std::string_view() : rest.substr(end + 1);
-            if (pair.size() > name.size() && pair[name.size()] == '=' && pair.starts_with(name))
-                return pair.substr(name.size() + 1);
+            const std::size_t equals = pair.find('=');
+            if (equals == std::string_view::npos || http::trimmed(pair.substr(0, equals)) != name) continue;
+            std::string_view value = http::trimmed(pair.substr(equals + 1));
+            if (value.size() >= 2 && value.starts_with('"') && value.ends_with('"')) {
+                value = value.substr(1, value.size() - 2);
+                if (value.contains('\\')) return {value, NamedValue::Found::several};
+            }
+            if (!merge(all, value, [](auto a, auto b) { return decode_to_same(a, b, false); })) return all;
         }
     }
-    return std::nullopt;
+    return all;
 }
 
-std::optional<std::string_view> query_parameter(std::string_view query, std::string_view name) {
+NamedValue query_parameter(std::string_view query, std::string_view name) {
+    NamedValue all;
     while (!query.empty()) {
         const std::size_t end = query.find('&');
         const std::string_view pair = query.substr(0, end);
         query = end == std::string_view::npos ? std::string_view() : query.substr(end + 1);
+        if (pair.empty()) continue;
         const std::size_t equals = std::min(pair.find('='), pair.size());
-        if (decodes_to(pair.substr(0, equals), name)) return pair.substr(std::min(equals + 1, pair.size()));
+        if (!decodes_to(pair.substr(0, equals), name)) continue;
+        const std::string_view value = pair.substr(std::min(equals + 1, pair.size()));
+        if (!merge(all, value, [](auto a, auto b) { return decode_to_same(a, b, true); })) break;
     }
-    return std::nullopt;
+    return all;
 }
 
 KeyMaker::KeyMaker(const config::Limit& limit, const config::Client& client,
@@ -114,8 +141,9 @@ std::optional<limit::ClientKey> KeyMaker::make(const Request& request, std::uint
     if (parts_.size() == 1 && parts_[0].kind == config::KeyKind::global) return limit::ClientKey::global();
 
     limit::Digest digest(secret_);
+    using Found = NamedValue::Found;
     for (const config::KeyPart& part : parts_) {
-        bool there = true;
+        NamedValue named{{}, Found::one};
         switch (part.kind) {
             case config::KeyKind::ip: digest.add(bytes_of(address().bytes())); break;
             case config::KeyKind::global: break;
@@ -123,19 +151,21 @@ std::optional<limit::ClientKey> KeyMaker::make(const Request& request, std::uint
             case config::KeyKind::method: digest.add(request.head.method_text); break;
             case config::KeyKind::path: digest.add(request.path()); break;
             case config::KeyKind::route: digest.add(bytes_of(route)); break;
-            case config::KeyKind::header: there = add_header(request.head.fields, part.name, digest); break;
+            case config::KeyKind::header:
+                named = header(request.head.fields, part.name);
+                if (named.found == Found::one) digest.add(named.text);
+                break;
             case config::KeyKind::cookie:
-                if (const auto value = cookie(request.head.fields, part.name); (there = value.has_value()))
-                    digest.add(*value);
+                named = cookie(request.head.fields, part.name);
+                if (named.found == Found::one) digest.add_each(http::Unescaped(named.text));
                 break;
             case config::KeyKind::query:
-                if (const auto value = query_parameter(request.head.query, part.name);
-                    (there = value.has_value()))
-                    digest.add_each(http::Unescaped(*value, true));
+                named = query_parameter(request.head.query, part.name);
+                if (named.found == Found::one) digest.add_each(http::Unescaped(named.text, true));
                 break;
         }
-        if (there) continue;
-        if (missing_ == config::Missing::skip) return std::nullopt;
+        if (named.found == Found::one) continue;
+        if (named.found == Found::none && missing_ == config::Missing::skip) return std::nullopt;
         return address();
     }
     return digest.finish();

@@ -3,6 +3,7 @@
 // Whom a limit counts a request under: the parts of `key`, made into one ClientKey.
 
 #include <cstddef>
+#include <cstdint>
 #include <optional>
 #include <string>
 #include <string_view>
@@ -19,8 +20,10 @@ class KeyMaker {
   public:
     KeyMaker(const config::Limit& limit, const config::Client& client, const limit::DigestSecret& secret);
 
-    /// nullopt: a header, cookie or query parameter is missing, and the limit is to be skipped then. `route`:
-    /// the name of the request's route, Route::name.
+    /// nullopt: a header, cookie or query parameter is missing, and the limit is to be skipped then. One that
+    /// is there with several values counts the request under its address in any case: which of them the
+    /// upstream takes is not known, and whoever adds one must not be somebody new. `route`: the name of the
+    /// request's route, Route::name.
     std::optional<limit::ClientKey> make(const Request& request, std::uint64_t route) const;
 
     /// What the keys are made of, "ip" or "header:X-Api-Key+path": before the digest in listings.
@@ -35,9 +38,17 @@ class KeyMaker {
     std::string description_;
 };
 
-/// The first value of that cookie in the Cookie fields, or of that parameter in a query, as it was sent;
-/// nullopt when it is not there. The name of a parameter may come escaped.
-std::optional<std::string_view> cookie(const http::Fields& fields, std::string_view name);
-std::optional<std::string_view> query_parameter(std::string_view query, std::string_view name);
+/// What a request has under a name.
+struct NamedValue {
+    enum class Found : std::uint8_t { none, one, several };
+
+    std::string_view text{};  // as it was sent, with its escapes
+    Found found = Found::none;
+};
+
+/// That cookie in all Cookie fields, without quotes around it; that parameter in a query. Repeats that are
+/// the same once their escapes are undone are one value. The name of a parameter may come escaped.
+NamedValue cookie(const http::Fields& fields, std::string_view name);
+NamedValue query_parameter(std::string_view query, std::string_view name);
 
 }  // namespace sluice::policy

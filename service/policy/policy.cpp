@@ -7,6 +7,7 @@
 #include <utility>
 
 #include "runtime/check.h"
+#include "service/http/text.h"
 #include "service/policy/structured_list.h"
 
 namespace sluice::policy {
@@ -48,6 +49,15 @@ std::string policy_item(std::string_view quoted_name, const limit::Rule& rule) {
         std::string(quoted_name) + ";q=" + std::to_string(std::min(rule.quota(), kStructuredIntegerMax));
     if (rule.in_flight()) return quota + ";qu=\"concurrent-requests\"";
     return quota + ";w=" + std::to_string(rule.window_seconds());
+}
+
+// A client must not make itself cheap by nonsense, nor free: what is no number costs the most.
+std::uint64_t told_cost(std::string_view text, std::uint64_t max) {
+    std::uint64_t value = 0;
+    const char* const end = text.data() + text.size();
+    const auto parsed = std::from_chars(text.data(), end, value);
+    if (parsed.ec != std::errc() || parsed.ptr != end) return max;
+    return std::min(std::max(value, std::uint64_t{1}), max);
 }
 
 // Each part ends in a zero byte, which none holds; the lists, in one of their own.
@@ -96,14 +106,11 @@ std::uint64_t Limit::cost(const http::RequestHead& head) const {
         return 1;
     }
     if (cost.header.empty()) return cost.fixed;
-    const http::Field* field = head.fields.find(cost.header);
-    std::uint64_t value = 0;
-    if (!field) return cost.fixed;
-    const char* end = field->value.data() + field->value.size();
-    const auto parsed = std::from_chars(field->value.data(), end, value);
-    // A client must not make itself cheap by nonsense, nor free: what is no number costs the most.
-    if (parsed.ec != std::errc() || parsed.ptr != end) return cost.max;
-    return std::min(std::max(value, std::uint64_t{1}), cost.max);
+    std::uint64_t dearest = 0;
+    for (const http::Field& field : head.fields)
+        if (http::equals_ignoring_case(field.name, cost.header))
+            dearest = std::max(dearest, told_cost(field.value, cost.max));
+    return dearest == 0 ? cost.fixed : dearest;
 }
 
 Policy::Policy(const config::Config& config, Ledger& ledger)

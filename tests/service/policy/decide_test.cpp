@@ -73,6 +73,19 @@ TEST(Decide, CostsAreReadFromTheRequest) {
         EXPECT_EQ(cost("X-Cost: " + std::string(hostile) + "\r\n"), 5U) << hostile;
 }
 
+TEST(Decide, OfSeveralCostsTheDearestCounts) {
+    config::Limit limit = limit_of("x", 1, 1h, 10);
+    limit.cost = {.fixed = 2, .header = "X-Cost", .max = 5};
+    House house({limit});
+    const auto cost = [&](const std::string& fields) {
+        return house.explain(Head("GET / HTTP/1.1", fields)).applied()[0].cost;
+    };
+    EXPECT_EQ(cost("X-Cost: 1\r\nX-Cost: 4\r\n"), 4U);
+    EXPECT_EQ(cost("X-Cost: 4\r\nx-cost: 1\r\n"), 4U);
+    EXPECT_EQ(cost("X-Cost: 1\r\nX-Cost: 1\r\n"), 1U);
+    EXPECT_EQ(cost("X-Cost: 1\r\nX-Cost: junk\r\n"), 5U);
+}
+
 TEST(Decide, CostsByMethod) {
     config::Limit limit = limit_of("x", 1, 1h, 10);
     limit.cost.by_method = {{"POST", 5}, {"HEAD", 0}};
