@@ -1,6 +1,7 @@
 #pragma once
 
-// Memory that runs out: `operator new` of a whole test program, so to be included by one file of each.
+// Memory that runs out: `operator new` of a whole test program, so to be included by one file of each; the
+// others say when it does by allocations_left.h.
 // Both forms of it, or a sanitizer's own would hand out what the `operator delete` of here may not take.
 // ThreadSanitizer's cannot be replaced: there, a test that needs this is skipped.
 
@@ -9,11 +10,9 @@
 #include <new>
 
 #include "runtime/sanitizer.h"
+#include "tests/allocations_left.h"
 
 namespace sluice::test {
-
-// The last of so many allocations of this thread from now on fails, and then none; 0: none.
-inline thread_local int allocations_left = 0;
 
 inline void* allocate(std::size_t size) noexcept {
     if (allocations_left > 0 && --allocations_left == 0) return nullptr;

@@ -13,7 +13,8 @@
 // owes, new keys share one bucket for each limit and block of addresses (ClientKey::block) until there is
 // room. Who is banned under a limit is neither forgotten nor evicted there.
 //
-// Any thread may call any function at any time; none allocates but when a shard grows or shrinks, and each().
+// Any thread may call any function at any time; none allocates but when a shard grows or shrinks, when a
+// shared bucket is charged first, and each().
 
 #include <array>
 #include <atomic>
@@ -83,7 +84,9 @@ class ClientTable {
     static constexpr std::size_t kChargesMax = 32;
     /// Takes all or none: asks in order until one that may refuse does; then nobody has spent anything. One
     /// step, for whoever else takes of the same clients. A charge that is not admitted and may not refuse
-    /// spends nothing. REQUIRES: at most kChargesMax, each under a limit of its own.
+    /// spends nothing. REQUIRES: at most kChargesMax, each under a limit of its own. Like take(), throws
+    /// std::bad_alloc where the table is full and there is no memory for a shared bucket; then nobody has
+    /// spent anything either.
     void take_all(std::span<Charge> charges, Nanos now);
 
     /// What take() would answer; spends and creates nothing.

@@ -1,5 +1,6 @@
 #include <algorithm>
 #include <array>
+#include <new>
 #include <span>
 
 #include "runtime/check.h"
@@ -18,7 +19,7 @@ class Locks {
     Locks() = default;
     Locks(const Locks&) = delete;
     ~Locks() {
-        for (runtime::SpinLock* lock : wanted()) lock->unlock();
+        for (runtime::SpinLock* lock : std::span(locks_).first(held_)) lock->unlock();
     }
 
     void want(runtime::SpinLock& lock) { locks_[size_++] = &lock; }
@@ -26,12 +27,14 @@ class Locks {
         std::ranges::sort(wanted());
         size_ = static_cast<std::size_t>(std::ranges::unique(wanted()).begin() - wanted().begin());
         for (runtime::SpinLock* lock : wanted()) lock->lock();
+        held_ = size_;
     }
 
   private:
     std::span<runtime::SpinLock*> wanted() { return {locks_.data(), size_}; }
 
     std::size_t size_ = 0;
+    std::size_t held_ = 0;
     std::array<runtime::SpinLock*, ClientTable::kChargesMax> locks_;
 };
 
@@ -45,7 +48,7 @@ struct Account {
     State before, after;
 };
 
-// Owes for ever: no charge made later on evicts what one made earlier stands on.
+// Owes for ever: no charge made later on evicts what one made earlier stands on. Must not be left behind.
 constexpr State kPinned{.tat = kNever, .fraction = 0};
 
 }  // namespace
@@ -80,18 +83,27 @@ void ClientTable::take_all(std::span<Charge> charges, Nanos now) {
         else
             missing = true;
     }
-    for (std::size_t i = 0; missing && i < charges.size(); ++i) {
-        const Charge& charge = charges[i];
-        Account& account = accounts[i];
-        if (account.entry) continue;
-        if (ClientEntry* entry =
-                claim(*account.shard, account.hash, charge.key, charge.limit, *charge.rule, now)) {
-            pin(account, charge, *entry);
-        } else {
-            shared_.fetch_add(1, std::memory_order_relaxed);
-            account.common = &shared_bucket(charge.key, charge.limit);
-            commons.want(account.common->lock);
+    try {
+        for (std::size_t i = 0; missing && i < charges.size(); ++i) {
+            const Charge& charge = charges[i];
+            Account& account = accounts[i];
+            if (account.entry) continue;
+            if (ClientEntry* entry =
+                    claim(*account.shard, account.hash, charge.key, charge.limit, *charge.rule, now)) {
+                pin(account, charge, *entry);
+            } else {
+                shared_.fetch_add(1, std::memory_order_relaxed);
+                account.common = &shared_bucket(charge.key, charge.limit);
+                commons.want(account.common->lock);
+            }
         }
+    } catch (const std::bad_alloc&) {  // of a shared bucket
+        for (std::size_t i = 0; i < charges.size(); ++i)
+            if (accounts[i].entry)
+                accounts[i]
+                    .shard->find(accounts[i].hash, charges[i].key, charges[i].limit)
+                    ->set(accounts[i].before);
+        throw;
     }
     commons.lock_all();
 

@@ -5,6 +5,7 @@
 // when it becomes a tunnel, at that one's end.
 
 #include <algorithm>
+#include <cstddef>
 #include <utility>
 #include <vector>
 
@@ -26,6 +27,7 @@ class KeptSlots {
         }
     }
 
+    void reserve(std::size_t more) { kept_.reserve(kept_.size() + more); }
     void add(const Applied& applied) { kept_.push_back({applied.key, applied.limit->account, applied.slot}); }
 
   private:
@@ -63,9 +65,11 @@ class Slots {
         }
     }
 
-    /// Hands what is held over to whoever outlives the exchange.
+    /// Hands what is held over to whoever outlives the exchange. Throws std::bad_alloc; then it is still held
+    /// here.
     KeptSlots keep() {
         KeptSlots kept(table_, room_);
+        kept.reserve(verdict_->applied().size());
         for (const Applied& each : std::exchange(verdict_, nullptr)->applied())
             if (each.slot.cost != 0) kept.add(each);
         return kept;

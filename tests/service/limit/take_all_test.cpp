@@ -2,10 +2,13 @@
 
 #include <array>
 #include <cstdint>
+#include <new>
 
 #include <gtest/gtest.h>
 
+#include "runtime/sanitizer.h"
 #include "service/limit/client_table.h"
+#include "tests/failing_new.h"
 #include "tests/service/limit/table.h"
 
 namespace sluice::limit {
@@ -68,6 +71,33 @@ TEST(TakeAll, ChargesOfOneRequestDoNotPushEachOtherOut) {
             ASSERT_LE(table.stats().tracked, max);
         }
         EXPECT_EQ(admitted, 3) << max;
+    }
+}
+
+// The first bucket that a limit shares among newcomers takes memory, while the request's other entries are in
+// the middle of the decision.
+TEST(TakeAll, WithoutMemoryNothingIsSpentAndNothingStays) {
+    if (runtime::kTsan) GTEST_SKIP() << "memory does not run out here";
+    const Rule known = Bucket(1, 1h, 3), slots = InFlight(1), fresh = Bucket(1, 1h, 2);
+    for (int n = 1; n <= 2; ++n) {
+        ClientTable table(3);
+        Slot slot;
+        table.take(client(1), 0, known, 1, kNow);
+        table.take(client(1), 1, slots, 1, kNow, &slot);
+        table.take(client(2), 9, kHundredAnHour, 1, kNow);
+        const State before = table.find(client(1), 0)->state;
+        std::array charges{ClientTable::Charge{client(1), 0, &known, 1, true},
+                           ClientTable::Charge{client(1), 1, &slots, 1, false},
+                           ClientTable::Charge{client(1), 2, &fresh, 1, true}};
+        sluice::test::allocations_left = n;
+        EXPECT_THROW(table.take_all(charges, kNow), std::bad_alloc);
+        sluice::test::allocations_left = 0;
+        EXPECT_EQ(table.find(client(1), 0)->state, before);
+        EXPECT_FALSE(table.peek(client(1), 1, slots, 1, kNow).admitted) << "one is in flight";
+        table.release(client(1), 1, slot);
+        EXPECT_TRUE(table.peek(client(1), 1, slots, 1, kNow).admitted);
+        table.take_all(charges, kNow);
+        EXPECT_TRUE(charges.back().asked && charges.back().answer.admitted) << "the locks are free";
     }
 }
 

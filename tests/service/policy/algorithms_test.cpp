@@ -2,12 +2,15 @@
 
 #include <algorithm>
 #include <array>
+#include <new>
 #include <random>
 #include <vector>
 
+#include "runtime/sanitizer.h"
 #include "service/policy/rate_fields.h"
 #include "service/policy/refusal_body.h"
 #include "service/policy/slots.h"
+#include "tests/allocations_left.h"
 #include "tests/service/policy/house.h"
 
 namespace sluice::policy {
@@ -198,6 +201,21 @@ TEST(Algorithms, WindowsTellTheirLength) {
     House house({windows("fixed", config::Algorithm::fixed_window, 5, 1500ms)});
     EXPECT_TRUE(fields(house.decide()).starts_with("RateLimit-Policy: \"fixed\";q=5;w=2\r\nRateLimit: "))
         << fields(house.decide());
+}
+
+TEST(Algorithms, SlotsThatCannotBeHandedOnAreGivenBack) {
+    if (runtime::kTsan) GTEST_SKIP() << "memory does not run out here";
+    House house({slots("slots", 3)});
+    limit::WaitingRoom room;
+    {
+        const Verdict verdict = house.decide();
+        Slots held(house.ledger.table, room, verdict);
+        sluice::test::allocations_left = 1;
+        EXPECT_THROW(held.keep(), std::bad_alloc);
+        sluice::test::allocations_left = 0;
+        EXPECT_EQ(house.remaining(0), 2U);
+    }
+    EXPECT_EQ(house.remaining(0), 3U);
 }
 
 TEST(Algorithms, AReloadThatRemovesALimitLeavesItsSlotsToBeGivenBack) {
