@@ -84,12 +84,11 @@ Json json_of(const Explanation& told) {
             {"limits", std::move(limits)}};
 }
 
-}  // namespace
-
-std::expected<Question, std::string> question_of_proxy(const Request& call) {
+/// What the call tells of a request; `own_uri`: of one that it does not tell the URI of.
+std::expected<Question, std::string> question_in(const Request& call, std::string_view own_uri) {
     Question question{.method = std::string(call.method),
                       .host = std::string(call.field("Host")),
-                      .uri = std::string(call.target),
+                      .uri = std::string(own_uri),
                       .client = {},
                       .fields = call.fields,
                       .caller = call.caller};
@@ -105,6 +104,12 @@ std::expected<Question, std::string> question_of_proxy(const Request& call) {
 }
 
 std::expected<Question, std::string> question_of_operator(const Request& call) {
+}  // namespace
+
+std::expected<Question, std::string> question_of_proxy(const Request& call) {
+    return question_in(call, call.target);
+}
+
     constexpr std::array<std::string_view, 5> kKnown = {"method", "host", "uri", "ip", "header"};
     if (const auto other = call.other_parameter(kKnown)) {
         return Failed("there is no parameter \"" + *other +
@@ -117,9 +122,8 @@ std::expected<Question, std::string> question_of_operator(const Request& call) {
 
 Response check(const Decide& decide, const Request& call) {
     if (!decide) return problem(501, "decisions are not offered by this service");
-    auto question = question_of_proxy(call);
+    auto question = question_in(call, "/");  // "/check" is not the URI of any request
     if (!question) return problem(400, question.error());
-    if (question->uri == call.target) question->uri = "/";  // that of the call itself is none
     if (auto wrong = add_parameters(call, *question)) return problem(400, *wrong);
     return answer(decide, question);
 }

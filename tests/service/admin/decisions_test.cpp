@@ -86,6 +86,18 @@ TEST(Check, AnswersAsItWasDecided) {
               400U);
 }
 
+TEST(Check, BelievesAUriThatIsThatOfTheCall) {
+    std::string asked;
+    const Decide decide = [&](const Question& question) -> std::expected<Decision, std::string> {
+        asked = question.uri;
+        return Decision{};
+    };
+    check(decide, Call(Lines{{"X-Forwarded-Uri", "/check"}}, "", "/check").request);
+    EXPECT_EQ(asked, "/check");
+    check(decide, Call(Lines{}, "uri=%2Fcheck", "/check?uri=%2Fcheck").request);
+    EXPECT_EQ(asked, "/check");
+}
+
 TEST(Explain, ShowsWhatIsNotThereAsNull) {
     const Explain tell = [](const Question&) -> std::expected<Explanation, std::string> {
         return Explanation{.client = "192.0.2.1",
