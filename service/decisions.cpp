@@ -1,6 +1,7 @@
 #include "service/decisions.h"
 
 #include <array>
+#include <functional>
 #include <limits>
 #include <utility>
 
@@ -88,8 +89,9 @@ limit::Nanos nanos(runtime::Time time) {
     return time.time_since_epoch().count();
 }
 
+/// `decision`: nullptr, nobody is left to hear of it.
 void account(proxy::Context& context, const Posed& posed, const policy::Verdict& verdict, bool delayed,
-             const admin::Decision& decision, runtime::Time began) {
+             const admin::Decision* decision, runtime::Time began) {
     const proxy::AddressText client(posed.client);
     telemetry::RequestOutcome outcome{.verdict = policy::account_of(verdict.kind),
                                       .delayed = delayed,
@@ -100,11 +102,17 @@ void account(proxy::Context& context, const Posed& posed, const policy::Verdict&
                                       .host = posed.head.host,
                                       .target = posed.head.target,
                                       .request_id = {},
-                                      .status = static_cast<std::uint16_t>(decision.status),
-                                      .bytes_out = decision.body.size(),
+                                      .status = {},
+                                      .bytes_out = {},
                                       .duration = runtime::now() - began,
                                       .upstream = {},
                                       .server = {}};
+    if (decision) {
+        outcome.status = static_cast<std::uint16_t>(decision->status);
+        outcome.bytes_out = decision->body.size();
+    } else {
+        outcome.client_aborted = true;
+    }
     if (posed.route != policy::Policy::kNoRoute) outcome.route = static_cast<std::uint32_t>(posed.route);
     if (verdict.refused_by)
         outcome.limit = verdict.refused_by->limit->settings.name;
@@ -115,13 +123,15 @@ void account(proxy::Context& context, const Posed& posed, const policy::Verdict&
     context.telemetry.account(outcome);
 }
 
-/// Until the turn of what was asked about has come; still delayed: the service ends.
-void await(proxy::Context& context, policy::Verdict& verdict, const policy::Address& client, bool& held) {
+/// Until the turn of what was asked about has come, or who asked is gone, or the service ends.
+policy::Turn await(proxy::Context& context, policy::Verdict& verdict, const policy::Address& client,
+                   const std::function<bool()>& asker_left, bool& held) {
     const auto ended = [&]() -> std::optional<policy::Turn> {
+        if (asker_left && asker_left()) return policy::Turn::gone;
         if (!context.draining.load(std::memory_order_relaxed)) return std::nullopt;
         return policy::Turn::draining;
     };
-    policy::await_turn(context.clients, context.waiting, verdict, client, ended, held);
+    return policy::await_turn(context.clients, context.waiting, verdict, client, ended, held);
 }
 
 /// Whether a request that is delayed would be held: its turn comes in time, as far as the limit itself knows.
@@ -160,7 +170,11 @@ std::expected<admin::Decision, std::string> check(proxy::Context& context, const
         policy::decide(policy, context.clients, request, posed.route, nanos(began), &context.waiting);
     const policy::Slots slots(context.clients, context.waiting, verdict);
     bool delayed = false;
-    if (verdict.kind == Kind::delayed) await(context, verdict, posed.client, delayed);
+    if (verdict.kind == Kind::delayed &&
+        await(context, verdict, posed.client, question.caller_left, delayed) == policy::Turn::gone) {
+        account(context, posed, verdict, delayed, nullptr, began);
+        return problem(503, "the asker is gone");
+    }
 
     admin::Decision decision;
     if (verdict.kind == Kind::denied) decision = problem(403, "this address is denied");
@@ -179,7 +193,7 @@ std::expected<admin::Decision, std::string> check(proxy::Context& context, const
         decision = problem(503, "the service is ending");
         decision.fields = "Retry-After: 1\r\n";
     }
-    account(context, posed, verdict, delayed, decision, began);
+    account(context, posed, verdict, delayed, &decision, began);
     return decision;
 }
 

@@ -16,7 +16,7 @@ namespace sluice {
 ///  - it came by no listener
 ///  - of a limit of requests in flight it holds nothing once it is answered, for when the request ends is
 ///    not heard of here: it is refused while requests that are forwarded fill the limit
-/// Where a limit delays, it parks until the turn has come.
+/// Where a limit delays, it parks until the turn has come, or until it sees that the asker has left.
 std::expected<admin::Decision, std::string> check(proxy::Context& context, const admin::Question& question);
 
 /// What would become of such a request; spends, counts and remembers nothing.

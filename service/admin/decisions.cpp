@@ -91,7 +91,8 @@ std::expected<Question, std::string> question_in(const Request& call, std::strin
                       .uri = std::string(own_uri),
                       .client = {},
                       .fields = call.fields,
-                      .caller = call.caller};
+                      .caller = call.caller,
+                      .caller_left = call.caller_left};
     const auto method = told(call, {"X-Forwarded-Method", "X-Original-Method"});
     const auto host = told(call, {"X-Forwarded-Host", "X-Original-Host"});
     const auto uri = told(call, {"X-Forwarded-Uri", "X-Original-URI", "X-Original-URL"});
@@ -103,13 +104,13 @@ std::expected<Question, std::string> question_in(const Request& call, std::strin
     return question;
 }
 
-std::expected<Question, std::string> question_of_operator(const Request& call) {
 }  // namespace
 
 std::expected<Question, std::string> question_of_proxy(const Request& call) {
     return question_in(call, call.target);
 }
 
+std::expected<Question, std::string> question_of_operator(const Request& call) {
     constexpr std::array<std::string_view, 5> kKnown = {"method", "host", "uri", "ip", "header"};
     if (const auto other = call.other_parameter(kKnown)) {
         return Failed("there is no parameter \"" + *other +

@@ -31,6 +31,7 @@ struct Question {
     const http::Fields* fields = nullptr;                     // for rules and keys that look at them
     std::vector<std::pair<std::string, std::string>> more{};  // besides
     const runtime::Endpoint* caller = nullptr;
+    std::function<bool()> caller_left{};  // as Request has it
 };
 
 /// What the request is answered with; 200: it may go on.

@@ -27,6 +27,9 @@ struct Request {
     const http::Fields* fields = nullptr;
     std::string_view target;                    // as received
     const runtime::Endpoint* caller = nullptr;  // who has called
+    /// Whether who has called is gone: the connection was reset, or its end has come and no next call before
+    /// it. For calls that take long; looks at the connection, and does not park. Empty: nobody knows.
+    std::function<bool()> caller_left{};
 
     /// A field of the head by its name, in any case; the first of several. Empty: no such field.
     std::string_view field(std::string_view name) const;

@@ -146,6 +146,31 @@ def test_a_check_waits_for_its_turn_where_a_limit_delays(checking):
     assert stats["allowed"] == 3 and stats["limited"] == 0 and stats["delayed"] >= 1
 
 
+@pytest.mark.parametrize("leave", ["reset", "close", "half_close"])
+def test_an_asker_that_leaves_gives_up_its_place(checking, leave):
+    proxy, address = checking(limits=[{"name": "paced", "rate": "1/h", "burst": 1, "action": "delay", "max_delay": "1h30m"}])
+    who = {"X-Forwarded-For": "198.51.100.1"}
+    assert ask(address, who).status == 200
+    askers = [RawClient(address).send(get(fields=list(who.items()))) for _ in range(2)]
+    wait_until(lambda: proxy.sluice.stats()["requests"]["in_flight"] >= 2, "both are held")
+    for asker in askers:
+        getattr(asker, leave)()
+    wait_until(lambda: proxy.sluice.stats()["requests"]["client_aborted"] == 2, "both places are given up")
+    stats = proxy.sluice.settled()
+    assert stats["requests"]["by_status"] == {"200": 1} and stats["limits"][0]["limited"] == 0
+
+
+def test_a_call_behind_one_that_is_held_is_no_end(checking):
+    proxy, address = checking(limits=[{"name": "paced", "rate": "1/s", "burst": 1, "action": "delay", "max_delay": "9s"}])
+    call = get(fields=[("X-Forwarded-For", "198.51.100.1")])
+    with RawClient(address) as client:
+        client.send(call + call)
+        assert client.read().status == 200
+        client.send(call)  # while the second is held
+        assert [client.read().status for _ in range(2)] == [200, 200]
+    assert proxy.sluice.settled()["requests"]["client_aborted"] == 0
+
+
 def test_a_check_looks_at_the_requests_in_flight_and_is_none(checking):
     held = threading.Event()
 
