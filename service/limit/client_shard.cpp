@@ -6,12 +6,6 @@
 
 namespace sluice::limit {
 
-namespace {
-
-constexpr std::size_t kReach = 128;
-
-}  // namespace
-
 std::size_t ClientShard::free_place(std::size_t at) const {
     for (;; at = after(at, Pages::kGroup))
         if (const std::uint64_t free = ~places_.group(at) & kHighBits)
@@ -70,15 +64,14 @@ std::size_t ClientShard::remove(ClientEntry* entry, const HashSecret& secret) {
     return looked_at;
 }
 
-ClientEntry* ClientShard::find_evictable(Nanos now, const Bans& bans) {
+ClientEntry* ClientShard::find_evictable(Nanos now, const Bans& bans, std::size_t& reach) {
     ClientEntry* found = nullptr;
     if (hand_ >= places_.size()) hand_ = 0;
-    std::size_t looked_at = 0;
-    for (std::size_t left = places_.size(); left > 0 && looked_at < kReach; --left) {
+    for (std::size_t left = places_.size(); left > 0 && reach > 0; --left) {
         ClientEntry& entry = places_[hand_];
         hand_ = static_cast<std::uint32_t>(after(hand_));
         if (!entry.used()) continue;
-        ++looked_at;
+        --reach;
         if (owes(entry.state(), now)) continue;
         if (found && unseen(entry.last_seen, now) <= unseen(found->last_seen, now)) continue;
         if (bans.until(entry.key, entry.limit(), now) == 0) found = &entry;

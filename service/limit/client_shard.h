@@ -100,9 +100,9 @@ class alignas(64) ClientShard {
     /// all up to the next free place.
     std::size_t remove(ClientEntry* entry, const HashSecret& secret);
 
-    /// Of the next 128 entries: the longest unseen that owes nothing and is not banned; nullptr: there is
-    /// none. The next search goes on behind them.
-    ClientEntry* find_evictable(Nanos now, const Bans& bans);
+    /// Of the next `reach` entries: the longest unseen that owes nothing and is not banned; nullptr: there is
+    /// none. Takes off `reach` how many there were. The next search goes on behind them.
+    ClientEntry* find_evictable(Nanos now, const Bans& bans, std::size_t& reach);
 
     /// Behind the last place, and behind those that follow it around the end up to the first free one. Who
     /// removes from here down to place 0 sees all, and closes gaps only over those that stay.

@@ -4,6 +4,7 @@
 #include <bit>
 #include <mutex>
 #include <random>
+#include <utility>
 #include <vector>
 
 #include "service/limit/client_shard.h"
@@ -14,7 +15,12 @@ namespace sluice::limit {
 namespace {
 
 constexpr std::size_t kEntriesPerShard = 2048;  // so that growing a shard, under its lock, takes some 30 µs
+// As many at least, for a reload may raise `max`: a shard of 100,000s would be locked for milliseconds to
+// grow.
+constexpr std::size_t kShardBitsMin = 5;
 constexpr std::size_t kShardBitsMax = 20;
+constexpr std::size_t kReach = 128;  // entries that are looked at to find one that owes nothing
+constexpr std::size_t kShardsNear = 64;
 constexpr std::size_t kPlacesPerLock = 32;
 // What a sweep does, in looks at a place: some 6 ns.
 constexpr std::size_t kRemoval = 4;
@@ -36,7 +42,8 @@ ClientRecord record_of(const ClientEntry& entry) {
 
 ClientTable::ClientTable(std::uint64_t max, std::uint64_t seed)
     : secret_(random_secret(seed)),
-      shard_bits_(std::min<std::size_t>(kShardBitsMax, std::bit_width(max / kEntriesPerShard))),
+      shard_bits_(
+          std::clamp<std::size_t>(std::bit_width(max / kEntriesPerShard), kShardBitsMin, kShardBitsMax)),
       shards_(std::make_unique<ClientShard[]>(std::size_t{1} << shard_bits_)),
       shared_buckets_(std::make_unique<SharedBuckets>()),
       bans_(max, seed),
@@ -206,11 +213,9 @@ ClientEntry* ClientTable::claim(ClientShard& shard, std::uint64_t where, const C
     if (ClientEntry* known = shard.find(where, key, limit)) return known;
     if (!reserve()) {
         // The place of the evicted passes to the new one without being given up: `size_` does not move.
-        ClientEntry* leaves = shard.find_evictable(now, bans_);
-        if (!leaves) return nullptr;
-        by_limit_[leaves->limit()].fetch_sub(1, kRelaxed);
-        evicted_full_.fetch_add(1, kRelaxed);
-        shard.remove(leaves, secret_);
+        if (!evict(shard, now)) return nullptr;
+        // Unless the table was made smaller: for one that comes two leave, or it would never become so.
+        if (size_.load(kRelaxed) > max_.load(kRelaxed) && evict(shard, now)) size_.fetch_sub(1, kRelaxed);
     }
     const std::size_t before = shard.bytes();
     ClientEntry fresh{.key = key};
@@ -232,6 +237,34 @@ ClientEntry* ClientTable::claim(ClientShard& shard, std::uint64_t where, const C
             entry->set(InFlight::fresh_beside_shared());  // slots are given back where they were lent
     }
     return entry;
+}
+
+/// Removes one that owes nothing. Where the shard has few entries, those of the shards behind it are looked
+/// at, too: their locks are only tried, for whoever holds one may be waiting for ours. False: none was found.
+/// REQUIRES: the shard's lock is held.
+bool ClientTable::evict(ClientShard& shard, Nanos now) {
+    std::size_t reach = kReach;
+    ClientShard* from = &shard;
+    ClientEntry* leaves = shard.find_evictable(now, bans_, reach);
+    const std::size_t shards = std::size_t{1} << shard_bits_;
+    const auto at = static_cast<std::size_t>(&shard - shards_.get());
+    for (std::size_t i = 1; reach > 0 && i < std::min(shards, kShardsNear); ++i) {
+        ClientShard& near = shards_[(at + i) & (shards - 1)];
+        if (!near.lock.try_lock()) continue;
+        ClientEntry* other = near.find_evictable(now, bans_, reach);
+        const bool better =
+            other && (!leaves || unseen(other->last_seen, now) > unseen(leaves->last_seen, now));
+        ClientShard* const done = better ? std::exchange(from, &near) : &near;
+        if (better) leaves = other;
+        if (done != &shard) done->lock.unlock();
+    }
+    if (leaves) {
+        by_limit_[leaves->limit()].fetch_sub(1, kRelaxed);
+        evicted_full_.fetch_add(1, kRelaxed);
+        from->remove(leaves, secret_);
+    }
+    if (from != &shard) from->lock.unlock();
+    return leaves != nullptr;
 }
 
 State ClientTable::shared_state(const ClientKey& key, LimitId limit) const {

@@ -140,7 +140,8 @@ class ClientTable {
     /// Entries under one limit.
     std::uint64_t clients(LimitId limit) const { return by_limit_[limit].load(std::memory_order_relaxed); }
     ClientTableStats stats() const;
-    /// A reload. A table that holds more than that shrinks as its clients leave.
+    /// A reload. A table that holds more than that shrinks as its clients leave, and by two that owe nothing
+    /// for each that comes.
     void set_max(std::uint64_t max) {
         max_.store(max, std::memory_order_relaxed);
         bans_.set_max(max);
@@ -163,6 +164,7 @@ class ClientTable {
                             std::uint64_t cost, Slot& slot);
     static Slot lent_of_shared(std::uint64_t cost);
     bool reserve();
+    bool evict(ClientShard& shard, Nanos now);
     bool forgettable(const ClientEntry& entry, Nanos idle_seconds, Nanos now) const;
     std::size_t sweep_places(ClientShard& shard, std::size_t& below, std::size_t work, Nanos idle_seconds,
                              Nanos now, Swept& swept);

@@ -20,12 +20,14 @@ using namespace test;
 
 constexpr std::uint64_t kKnownSeed = 7;
 constexpr std::size_t kKeys = 400;
-constexpr std::uint64_t kMax = 2000;  // one shard
+constexpr std::uint64_t kMax = 2000;
 const Rule kWide = Bucket(1'000'000, std::chrono::seconds(1), 1'000'000);
 
-/// Keys that belong to the same few places, under the same tag, where the secret is the known one.
+/// Keys that belong to the same few places of one shard, under the same tag, where the secret is the known
+/// one.
 std::vector<ClientKey> colliding_keys() {
-    constexpr std::uint64_t kSame = 0xff000000 | std::uint64_t{0x7f} << 32;  // of a hash: place, tag
+    // Of a hash: place, tag, shard.
+    constexpr std::uint64_t kSame = 0xf0000000 | std::uint64_t{0x7f} << 32 | std::uint64_t{0x1f} << 59;
     std::vector<ClientKey> keys;
     for (std::uint64_t n = 0; keys.size() < kKeys; ++n) {
         const ClientKey key = ClientKey::of_digest(1 << 8, n);

@@ -85,6 +85,47 @@ TEST(ClientTable, LoweredMaximumLetsTheTableShrinkAsClientsLeave) {
     EXPECT_EQ(table.stats().tracked, 10U);
 }
 
+TEST(ClientTable, LoweredMaximumIsReachedThoughNewClientsKeepComing) {
+    ClientTable table(1000);
+    std::uint32_t n = 0;
+    for (; n < 1000; ++n) table.take(client(n), 0, kTen, 1, kNow);
+    table.set_max(10);
+    for (; n < 2000; ++n) table.take(client(n), 0, kTen, 1, kNow + n * kSecond);
+    EXPECT_EQ(table.stats().tracked, 10U);
+    EXPECT_EQ(table.clients(0), 10U);
+}
+
+TEST(ClientTable, WhoOwesNothingMakesRoomInWhateverPartOfASmallTable) {
+    ClientTable table(20);
+    for (std::uint32_t n = 0; n < 19; ++n) table.take(client(n), 0, kHundredAnHour, 1, kNow);
+    for (std::uint32_t n = 100; n < 200; ++n) {
+        const Nanos now = kNow + (n - 99) * kSecond;
+        table.take(client(n), 1, kTen, 1, now);  // in the place of the one before
+        EXPECT_TRUE(table.find(client(n), 1));
+        EXPECT_EQ(table.stats().tracked, 20U);
+    }
+    EXPECT_EQ(table.stats().shared, 0U);
+}
+
+// In a table that was made for few, the longest lock would be that of a shard with all of them.
+TEST(ClientTable, RaisedMaximumGrowsNoShardsOfHundredThousands) {
+    ClientTable table(10);
+    table.set_max(400'000);
+    for (std::uint32_t n = 0; n < 400'000; ++n) table.take(client(n), 0, kTen, 1, kNow);
+    EXPECT_EQ(table.stats().tracked, 400'000U);
+    ClientTable::Swept swept;
+    std::uint64_t most = 0;
+    const Nanos later = kNow + 10 * kMinute;
+    for (std::optional<ClientTable::Cursor> at = ClientTable::Cursor{}; at;) {
+        const std::uint64_t before = swept.removed, shard = at->shard;
+        do at = table.sweep(*at, 32, kSecond, later, swept);
+        while (at && at->shard == shard);
+        most = std::max(most, swept.removed - before);
+    }
+    EXPECT_EQ(swept.removed, 400'000U);
+    EXPECT_LT(most, 25'000U) << "entries of one shard";
+}
+
 TEST(ClientTable, WhateverFloodsTheTableNobodyGetsMoreThanTheClosedForm) {
     const Rule bucket = Bucket(1, 10s, 10);
     for (std::uint64_t seed = 1; seed <= 30; ++seed) {
