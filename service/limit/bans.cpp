@@ -140,6 +140,12 @@ Nanos Bans::until(const ClientKey& key, LimitId limit, Nanos now) const {
     return ban ? ban->until : 0;
 }
 
+Nanos Bans::until_by_operator(const ClientKey& key, LimitId limit, Nanos now) const {
+    if (by_limit_[limit].load(kRelaxed) == 0) return 0;
+    const auto ban = find(BanKey::under(limit, key), now);
+    return ban && ban->by_operator ? ban->until : 0;
+}
+
 // One look for each length of prefix that is banned somewhere: hardly ever more than two.
 Nanos Bans::until(const Address& address, Nanos now, unsigned bits) const {
     if (by_limit_[BanKey::kAnyLimit].load(kRelaxed) == 0) return 0;
@@ -206,11 +212,15 @@ Ban Bans::remove(Part& part, Ban* ban) {
 }
 
 bool Bans::lift(const BanKey& key, Nanos now) {
+    return lift(key, now, true);
+}
+
+bool Bans::lift(const BanKey& key, Nanos now, bool also_by_operator) {
     const std::uint64_t where = hash(key);
     Part& part = part_of(where);
     const std::scoped_lock hold(part.lock);
     Ban* ban = part.find(where, key);
-    if (!ban) return false;
+    if (!ban || (ban->by_operator && !also_by_operator)) return false;
     const bool active = remove(part, ban).until > now;
     (active ? lifted_ : expired_).fetch_add(1, kRelaxed);
     return active;
@@ -219,7 +229,7 @@ bool Bans::lift(const BanKey& key, Nanos now) {
 bool Bans::forget(const ClientKey& key, LimitId limit, Nanos now) {
     const BanKey banned = BanKey::under(limit, key);
     strikes_.forget(strikes_hash(banned));
-    return lift(banned, now);
+    return lift(banned, now, false);
 }
 
 void Bans::forget(LimitId limit) {

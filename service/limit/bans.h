@@ -75,6 +75,8 @@ class Bans {
 
     /// When the key's ban under this limit ends; 0: it has none.
     Nanos until(const ClientKey& key, LimitId limit, Nanos now) const;
+    /// The same of bans that an operator made.
+    Nanos until_by_operator(const ClientKey& key, LimitId limit, Nanos now) const;
     /// When the last ban ends of a block that holds all of the address's first `bits`; 0: there is none.
     Nanos until(const Address& address, Nanos now, unsigned bits = 128) const;
 
@@ -88,7 +90,7 @@ class Bans {
     bool put(const BanKey& key, Nanos now, Nanos until);
     /// False: it was not banned.
     bool lift(const BanKey& key, Nanos now);
-    /// As if the key had never been refused under that limit. True: that lifted a ban.
+    /// As if the key had never been refused under that limit. True: that lifted a ban; an operator's stays.
     bool forget(const ClientKey& key, LimitId limit, Nanos now);
     /// As if nobody had ever been refused under that limit: its number shall be another's. REQUIRES: nobody
     /// uses the limit meanwhile.
@@ -112,6 +114,7 @@ class Bans {
     std::uint64_t strikes_hash(const BanKey& key) const;
     Part& part_of(std::uint64_t hash) const;
     bool make(const Ban& ban, Nanos now);
+    bool lift(const BanKey& key, Nanos now, bool also_by_operator);
     Ban remove(Part& part, Ban* ban);
 
     // Fixed.

@@ -3,6 +3,7 @@
 #include <algorithm>
 #include <charconv>
 
+#include "service/policy/decide.h"
 #include "service/policy/listing.h"
 
 namespace sluice::policy {
@@ -167,7 +168,7 @@ std::vector<ListedBan> lift_bans(const Policy& policy, limit::Bans& bans, std::s
 
 limit::Nanos banned_until(const limit::Bans& bans, const Limit& limit, const ClientKey& key,
                           limit::Nanos now) {
-    const limit::Nanos under_it = limit.shadow ? 0 : bans.until(key, limit.account.id, now);
+    const limit::Nanos under_it = ban_under(limit, bans, key, now);
     if (!key.is_address()) return under_it;
     return std::max(under_it, bans.until(key.bytes(), now, bits_of(key.bytes(), limit.key.prefixes())));
 }

@@ -34,8 +34,7 @@ void count_banned(const Verdict& verdict) {
 /// Of several bans, the one that ends last.
 [[gnu::noinline]] void heed_bans(const limit::Bans& bans, limit::Nanos now, Verdict& verdict) {
     for (const Applied& each : verdict.applied()) {
-        if (each.limit->shadow) continue;
-        const limit::Nanos until = bans.until(each.key, each.limit->account.id, now);
+        const limit::Nanos until = ban_under(*each.limit, bans, each.key, now);
         if (until - now > verdict.banned_for) ban(each.limit, until, now, verdict);
     }
 }
@@ -200,6 +199,12 @@ telemetry::Verdict account_of(Verdict::Kind kind) {
         case Verdict::Kind::delayed: break;  // was held, and came to no decision
     }
     return telemetry::Verdict::none;
+}
+
+limit::Nanos ban_under(const Limit& limit, const limit::Bans& bans, const limit::ClientKey& key,
+                       limit::Nanos now) {
+    return limit.shadow ? bans.until_by_operator(key, limit.account.id, now)
+                        : bans.until(key, limit.account.id, now);
 }
 
 std::optional<Verdict> shut_out(const limit::Bans& bans, const Address& client, limit::Nanos now) {

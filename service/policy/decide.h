@@ -4,8 +4,8 @@
 // are asked in order, those that hold requests behind the others, and when one refuses, none of them has
 // spent anything, those in shadow mode neither. So nobody takes a place in a line whom another limit refuses.
 // Who is banned is refused before any is asked: the address by an operator, whatever it asks for, or the key
-// of a limit that would have to admit it. A limit in shadow mode neither bans nor heeds bans.
-// Never touches a socket; allocates nothing; some 60 ns for one limit.
+// of a limit that would have to admit it. A limit in shadow mode bans nobody, and heeds only what an operator
+// banned under it. Never touches a socket; allocates nothing; some 60 ns for one limit.
 
 #include <cstddef>
 #include <cstdint>
@@ -74,6 +74,11 @@ class Verdict {
 
 /// What the accounts call it.
 telemetry::Verdict account_of(Verdict::Kind kind);
+
+/// When the ban of a key under its limit ends; 0: it has none that counts. In shadow mode only an operator's
+/// does: the limit itself may have banned when it was enforced.
+limit::Nanos ban_under(const Limit& limit, const limit::Bans& bans, const limit::ClientKey& key,
+                       limit::Nanos now);
 
 /// The verdict of whoever is banned whatever they ask for, if they are.
 std::optional<Verdict> shut_out(const limit::Bans& bans, const Address& client, limit::Nanos now);

@@ -65,6 +65,30 @@ TEST(Ban, ALimitInShadowModeNeverBans) {
     EXPECT_FALSE(house.ledger.table.bans().any());
 }
 
+TEST(Ban, InShadowModeOnlyAnOperatorsBanIsHeeded) {
+    House house({banning(by_header(limit_of("trial", 1, 1h, 1)), 1)});
+    const auto kind = [&](const Policy& policy, const char* key) {
+        const Head head("GET / HTTP/1.1", "X-Api-Key: " + std::string(key) + "\r\n");
+        return policy::decide(policy, house.ledger.table, {head.head, "", address("192.0.2.1")}, 0, kNow)
+            .kind;
+    };
+    kind(house.policy, "refused"), kind(house.policy, "refused");
+    ASSERT_EQ(kind(house.policy, "refused"), Kind::banned);
+
+    config::Config next;
+    next.limits = house.config.limits;
+    next.limits[0].mode = config::Mode::shadow;
+    const Policy shadow(next, house.ledger);
+    EXPECT_EQ(kind(shadow, "refused"), Kind::admitted);
+    kind(shadow, "unwanted");
+    const auto all = list_clients(shadow, house.ledger.table, "", 2, ListOrder::allowed, kNow).clients;
+    for (const ListedClient& each : all)
+        ASSERT_TRUE(ban_key(shadow, house.ledger.table.bans(), {}, each.key(), 60 * kSecond, kNow));
+    EXPECT_EQ(kind(shadow, "unwanted"), Kind::banned);
+    EXPECT_EQ(banned_until(house.ledger.table.bans(), shadow.limits()[0], all[0].record.key, kNow),
+              kNow + 60 * kSecond);
+}
+
 TEST(Ban, ABannedRequestSpendsNothingInAnyOrder) {
     const std::vector<config::Limit> all = {banning(limit_of("tight", 1, 1h, 2)), limit_of("wide", 1, 1h, 50),
                                             banning(limit_of("other", 1, 1h, 9))};
@@ -294,6 +318,19 @@ TEST(BanList, WhoIsForgottenIsLetInAgain) {
     EXPECT_EQ(house.decide().kind, Kind::banned);
     EXPECT_EQ(forget_clients(house.policy, house.ledger.table, "192.0.2.1", kNow).size(), 1U);
     EXPECT_EQ(house.decide().kind, Kind::admitted);
+}
+
+TEST(BanList, WhoIsForgottenStaysOutIfAnOperatorSaidSo) {
+    House house({banning(by_header(limit_of("by-key", 1, 1h, 1)), 1)});
+    const Head head("GET / HTTP/1.1", "X-Api-Key: a\r\n");
+    house.decide(head);
+    const auto client = list_clients(house.policy, house.ledger.table, "", 1, ListOrder::recent, kNow);
+    const std::string key = client.clients.at(0).key();
+    ASSERT_TRUE(ban(house, key));
+    EXPECT_EQ(forget_clients(house.policy, house.ledger.table, key, kNow).size(), 1U);
+    EXPECT_EQ(house.decide(head).kind, Kind::banned);
+    EXPECT_EQ(lifted(house, key).size(), 1U);
+    EXPECT_EQ(house.decide(head).kind, Kind::admitted);
 }
 
 // Under another prefix the same key would be other clients'.
