@@ -73,9 +73,10 @@ std::uint64_t retry_after_seconds(const Verdict& verdict) {
     if (!verdict.refused_by) return 0;
     const limit::Nanos wait = verdict.refused_by->answer.retry_after;
     const bool never = wait == limit::kNever;
-    const std::uint64_t seconds =
-        never ? verdict.refused_by->limit->rule.window_seconds() : whole_seconds(wait);
-    return std::max<std::uint64_t>(1, seconds);
+    const Limit& limit = *verdict.refused_by->limit;
+    const std::uint64_t seconds = never ? limit.rule.window_seconds() : whole_seconds(wait);
+    const bool bans = verdict.strike == limit::Bans::Strike::banned;
+    return std::max({std::uint64_t{1}, seconds, bans ? whole_seconds(limit.ban->duration) : 0});
 }
 
 std::string_view write_rate_fields(const Verdict& verdict, config::RateHeaders headers,

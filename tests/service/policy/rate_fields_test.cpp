@@ -101,6 +101,25 @@ TEST(RateFields, CostThatIsNeverAdmittedIsToldWhenTheBucketIsFull) {
     EXPECT_EQ(retry_after_seconds(verdict), 60U);
 }
 
+TEST(RateFields, RefusalThatBansTellsWhenTheBanEnds) {
+    config::Limit limit = limit_of("x", 1, 1s, 1);
+    limit.ban = {.after = 2, .within = 1min, .duration = 15min};
+    House house({limit});
+    house.decide();
+    EXPECT_EQ(retry_after_seconds(house.decide()), 1U);
+    const Verdict last = house.decide();
+    EXPECT_EQ(retry_after_seconds(last), 900U);
+    EXPECT_EQ(fields(last),
+              "RateLimit-Policy: \"x\";q=1;w=1\r\nRateLimit: \"x\";r=0;t=1\r\nRetry-After: 900\r\n");
+    EXPECT_EQ(house.decide().banned_for, 900 * kSecond);
+
+    config::Limit slow = limit_of("slow", 1, 1h, 1);
+    slow.ban = {.after = 1, .within = 1min, .duration = 15min};
+    House longer({slow});
+    longer.decide();
+    EXPECT_EQ(retry_after_seconds(longer.decide()), 3600U) << "the ban ends before";
+}
+
 TEST(RateFields, WhatDoesNotFitIsLeftOut) {
     House house({limit_of("per-ip", 10, 1s, 20)});
     std::array<char, 50> room;
