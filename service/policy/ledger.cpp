@@ -6,25 +6,24 @@
 #include <stdexcept>
 #include <utility>
 
+#include "service/http/text.h"
+
 namespace sluice::policy {
 
 namespace {
 
-/// Whether keys are made of the address, also where a part of them is missing.
-bool counts_addresses(const config::Limit& limit) {
-    using enum config::KeyKind;
-    return std::ranges::any_of(limit.key, [&](const config::KeyPart& part) {
-        const bool may_be_missing = part.kind == header || part.kind == cookie || part.kind == query;
-        return part.kind == ip || (may_be_missing && limit.missing == config::Missing::ip);
-    });
-}
-
-/// What must stay the same for a limit's counts to go on. Under another prefix, a key would be other
-/// clients'.
+/// What must stay the same for a limit's counts to go on. Under another prefix, a key with an address in it
+/// would be other clients'. A key that only falls back on one, where a name is missing, is itself under any
+/// prefix: to begin anew would give quota back to all of them, for the sake of the few that fell back, of
+/// whom one in each network goes on with what another of it had counted.
 std::string identity(const config::Limit& limit, const config::Client& client) {
     std::string text = limit.name + '\n' + std::to_string(static_cast<int>(limit.algorithm));
-    for (const auto& part : limit.key) text += '\n' + std::to_string(static_cast<int>(part.kind)) + part.name;
-    if (counts_addresses(limit)) {
+    for (const auto& part : limit.key) {
+        text += '\n' + std::to_string(static_cast<int>(part.kind));
+        const bool any_case = part.kind == config::KeyKind::header;
+        for (const char c : part.name) text += any_case ? http::lower(c) : c;
+    }
+    if (std::ranges::find(limit.key, config::KeyKind::ip, &config::KeyPart::kind) != limit.key.end()) {
         text += "\n/" + std::to_string(limit.ipv4_prefix.value_or(client.ipv4_prefix));
         text += '/' + std::to_string(limit.ipv6_prefix.value_or(client.ipv6_prefix));
     }

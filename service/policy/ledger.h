@@ -1,8 +1,8 @@
 #pragma once
 
 // What outlives a reload of what limits have counted: the table of clients, and for each limit an account,
-// its number in the table and its counters. A limit that keeps its name, key (with the prefix that addresses
-// are counted under) and algorithm keeps its account, also over configurations without it.
+// its number in the table and its counters. A limit that keeps its name, key (where the address is part of
+// it, under the same prefix) and algorithm keeps its account, also over configurations without it.
 //
 // There are 250 numbers. When all are taken, a new limit gets that of the one longest out of force, and all
 // that was counted under it is forgotten first; never one of an account that somebody holds: a configuration

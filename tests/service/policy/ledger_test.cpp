@@ -105,6 +105,30 @@ TEST(Ledger, WhatStaysKeepsItsCountsHoweverManyComeAndGo) {
     }
 }
 
+TEST(Ledger, WhatDoesNotChangeWhomALimitCountsKeepsItsCounts) {
+    Ledger ledger(1000, 1);
+    config::Limit limit = once("by-key");
+    limit.key = {{config::KeyKind::header, "X-Api-Key"}};
+    const auto number = [&] { return ledger.accounts(std::span(&limit, 1))[0].id; };
+    const limit::LimitId first = number();
+    limit.missing = config::Missing::skip;
+    EXPECT_EQ(number(), first);
+    limit.key[0].name = "x-api-KEY";
+    EXPECT_EQ(number(), first);
+    limit.ipv4_prefix = 24;
+    EXPECT_EQ(number(), first);
+    limit.key[0].name = "X-Other-Key";
+    EXPECT_NE(number(), first);
+    limit.key = {{config::KeyKind::cookie, "sid"}};
+    const limit::LimitId cookie = number();
+    limit.key[0].name = "SID";
+    EXPECT_NE(number(), cookie) << "names of cookies are told apart by case";
+    limit.key = {{config::KeyKind::path, ""}, {config::KeyKind::ip, ""}};
+    const limit::LimitId address = number();
+    limit.ipv4_prefix = 32;
+    EXPECT_NE(number(), address);
+}
+
 TEST(Ledger, WhoReturnsSoonFindsWhatItHadCounted) {
     Ledger ledger(1000, 1);
     EXPECT_EQ(InForce(ledger, {once("a")}).kind(), Kind::admitted);
