@@ -63,6 +63,8 @@ std::expected<void, std::string> pose(const admin::Question& question, const pol
     if (!question.client) {
         posed.client =
             question.fields ? policy.identifier().identify_for(caller, *question.fields).address : caller;
+    } else if (*question.client == policy::kUnixText) {
+        posed.client = policy::kNoAddress;
     } else if (!policy::parse_forwarded_address(*question.client, posed.client)) {
         return Failed("the client is no address");
     }

@@ -79,6 +79,13 @@ ClientKey ClientKey::of_digest(std::uint64_t high, std::uint64_t low) {
     return key;
 }
 
+ClientKey ClientKey::of_unix_peers() {
+    ClientKey key;
+    constexpr std::string_view kBytes = "\xffunix:";  // within what is shown of a digest
+    std::ranges::copy(kBytes, key.bytes_.begin());
+    return key;
+}
+
 ClientKey ClientKey::shown() const {
     if (is_address()) return *this;
     ClientKey key = *this;

@@ -44,6 +44,9 @@ class ClientKey {
     /// The one key of a limit that does not tell clients apart.
     static ClientKey global() { return of_digest(0, 0); }
 
+    /// Whoever came by a Unix socket, and so has no address: one key for all, outside of every prefix.
+    static ClientKey of_unix_peers();
+
     bool is_address() const { return bytes_[0] != 0xff; }
     const Address& bytes() const { return bytes_; }
     std::uint64_t high() const { return word(0); }

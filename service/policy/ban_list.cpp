@@ -50,6 +50,8 @@ std::optional<ClientKey> digest_key(const Limit& limit, std::string_view text) {
         const bool global = limit.key.description() == "global";
         return global ? std::optional(ClientKey::global()) : std::nullopt;
     }
+    if (text == kUnixText)
+        return limit.key.may_be_address() ? std::optional(ClientKey::of_unix_peers()) : std::nullopt;
     const std::size_t hash = text.rfind('#');
     if (hash == std::string_view::npos || text.size() - hash - 1 != 2 * ClientKey::kShownBytes)
         return std::nullopt;

@@ -31,6 +31,11 @@ void count_banned(const Verdict& verdict) {
     if (verdict.banned_by) verdict.banned_by->account.counters->count(Outcome::banned);
 }
 
+/// Of the address, whatever it asks for.
+limit::Nanos address_ban(const limit::Bans& bans, const Address& client, limit::Nanos now) {
+    return client == kNoAddress ? 0 : bans.until(client, now);
+}
+
 /// Of several bans, the one that ends last.
 [[gnu::noinline]] void heed_bans(const limit::Bans& bans, limit::Nanos now, Verdict& verdict) {
     for (const Applied& each : verdict.applied()) {
@@ -48,7 +53,7 @@ void gather(const Policy& policy, const limit::Bans& bans, const Request& reques
     }
     const bool any_banned = bans.any();
     if (any_banned) [[unlikely]]
-        if (const limit::Nanos until = bans.until(request.client, now))
+        if (const limit::Nanos until = address_ban(bans, request.client, now))
             return ban(nullptr, until, now, verdict);
     if (policy.allowed().contain(request.client)) return;
     const std::uint64_t route_name = policy.name_of(route);
@@ -208,7 +213,7 @@ limit::Nanos ban_under(const Limit& limit, const limit::Bans& bans, const limit:
 }
 
 std::optional<Verdict> shut_out(const limit::Bans& bans, const Address& client, limit::Nanos now) {
-    const limit::Nanos until = bans.any() ? bans.until(client, now) : 0;
+    const limit::Nanos until = bans.any() ? address_ban(bans, client, now) : 0;
     if (until == 0) return std::nullopt;
     Verdict verdict;
     ban(nullptr, until, now, verdict);
@@ -236,7 +241,7 @@ void ask_again(limit::ClientTable& table, Verdict& verdict, const Address& clien
     verdict.refused_by = nullptr;
     verdict.shadow = nullptr;
     if (table.bans().any()) [[unlikely]] {
-        if (const limit::Nanos until = table.bans().until(client, now))
+        if (const limit::Nanos until = address_ban(table.bans(), client, now))
             ban(nullptr, until, now, verdict);
         else
             heed_bans(table.bans(), now, verdict);

@@ -64,7 +64,8 @@ Address address_of(const runtime::Endpoint& peer) {
 }
 
 bool Networks::contain(const Address& address) const {
-    return std::ranges::any_of(blocks_, [&](const config::Cidr& block) { return block.contains(address); });
+    return address != kNoAddress &&
+           std::ranges::any_of(blocks_, [&](const config::Cidr& block) { return block.contains(address); });
 }
 
 Identifier::Identifier(const config::Client& settings)

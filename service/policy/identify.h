@@ -16,8 +16,11 @@ namespace sluice::policy {
 
 using limit::Address;
 
-/// A peer that has no address: it came by a Unix socket. No peer has this one over TCP.
+/// A peer that has no address: it came by a Unix socket. No peer has this one over TCP. It is in no block of
+/// addresses, not even in ::/0.
 inline constexpr Address kNoAddress{};
+/// How it is written.
+inline constexpr std::string_view kUnixText = "unix:";
 
 /// The address of a connected peer; kNoAddress for one on a Unix socket.
 Address address_of(const runtime::Endpoint& peer);

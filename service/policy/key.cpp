@@ -5,6 +5,7 @@
 
 #include "service/http/path.h"
 #include "service/http/text.h"
+#include "service/policy/identify.h"
 
 namespace sluice::policy {
 
@@ -135,8 +136,22 @@ KeyMaker::KeyMaker(const config::Limit& limit, const config::Client& client,
       secret_(secret),
       description_(describe(limit.key)) {}
 
+bool KeyMaker::may_be_address() const {
+    using enum config::KeyKind;
+    const auto named = [](const config::KeyPart& part) {
+        return part.kind == header || part.kind == cookie || part.kind == query;
+    };
+    return (parts_.size() == 1 && parts_[0].kind == ip) || std::ranges::any_of(parts_, named);
+}
+
+limit::ClientKey KeyMaker::address_key(const limit::Address& client) const {
+    if (client == kNoAddress) [[unlikely]]
+        return limit::ClientKey::of_unix_peers();
+    return limit::ClientKey::of_address(client, prefixes_);
+}
+
 std::optional<limit::ClientKey> KeyMaker::make(const Request& request, std::uint64_t route) const {
-    const auto address = [&] { return limit::ClientKey::of_address(request.client, prefixes_); };
+    const auto address = [&] { return address_key(request.client); };
     if (parts_.size() == 1 && parts_[0].kind == config::KeyKind::ip) return address();
     if (parts_.size() == 1 && parts_[0].kind == config::KeyKind::global) return limit::ClientKey::global();
 

@@ -29,8 +29,12 @@ class KeyMaker {
     /// What the keys are made of, "ip" or "header:X-Api-Key+path": before the digest in listings.
     const std::string& description() const { return description_; }
     limit::Prefixes prefixes() const { return prefixes_; }
+    /// Whether a key may be an address alone.
+    bool may_be_address() const;
 
   private:
+    limit::ClientKey address_key(const limit::Address& client) const;
+
     std::vector<config::KeyPart> parts_;
     config::Missing missing_;
     limit::Prefixes prefixes_;

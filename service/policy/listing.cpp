@@ -54,6 +54,8 @@ KeyText::KeyText(const Limit& limit, const limit::ClientKey& key) {
         if (prefix < (v4 ? 32U : 128U)) to << '/' << prefix;
     } else if (is_global(key)) {
         to << "global";
+    } else if (key == limit::ClientKey::of_unix_peers()) {
+        to << kUnixText;
     } else {
         constexpr std::string_view kHex = "0123456789abcdef";
         to << std::string_view(limit.key.description()).substr(0, room_.size() - 2 * kDigestBytes - 1) << '#';
@@ -104,6 +106,8 @@ std::vector<ListedClient> find_clients(const Policy& policy, const limit::Client
         }
     } else if (key == "global") {
         for (const Limit& limit : policy.limits()) look(limit, limit::ClientKey::global());
+    } else if (key == kUnixText) {
+        for (const Limit& limit : policy.limits()) look(limit, limit::ClientKey::of_unix_peers());
     } else if (key.contains('#')) {  // what is shown of a digest does not tell where it is: look at all
         const LimitsById limits = by_id(policy, {});
         table.each([&](const limit::ClientRecord& record) {

@@ -18,8 +18,8 @@
 namespace sluice::policy {
 
 /// A key as text, without allocating: `192.0.2.1`, `192.0.2.0/24`, `2001:db8::/64` (an address under the
-/// prefix of its limit), `global`, or what the key is made of and 64 bits of its digest:
-/// `header:X-Api-Key#0123456789abcdef`.
+/// prefix of its limit), `global`, `unix:` (who has no address), or what the key is made of and 64 bits of
+/// its digest: `header:X-Api-Key#0123456789abcdef`.
 class KeyText {
   public:
     KeyText(const Limit& limit, const limit::ClientKey& key);

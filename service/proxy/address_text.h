@@ -13,12 +13,12 @@ namespace sluice::proxy {
 class AddressText {
   public:
     explicit AddressText(const limit::Address& address) : size_(limit::to_chars(address, room_.data())) {
-        if (address == policy::kNoAddress) size_ = kUnix.copy(room_.data(), kUnix.size());
+        if (address == policy::kNoAddress)
+            size_ = policy::kUnixText.copy(room_.data(), policy::kUnixText.size());
     }
     std::string_view view() const { return {room_.data(), size_}; }
 
   private:
-    static constexpr std::string_view kUnix = "unix:";
     std::array<char, 46> room_;
     std::size_t size_;
 };

@@ -270,6 +270,24 @@ TEST(BanList, ASecretIsBannedByItsDigestAsListed) {
     EXPECT_EQ(house.decide(head).kind, Kind::admitted);
 }
 
+TEST(BanList, WhoHasNoAddressIsBannedByNameAndByNoNetwork) {
+    House house({limit_of("per-ip", 1, 1h, 5), by_header(limit_of("by-key", 1, 1h, 5))});
+    const Head head;
+    const auto kind = [&] {
+        return decide(house.policy, house.ledger.table, {head.head, "", kNoAddress}, 0, kNow).kind;
+    };
+    ASSERT_TRUE(ban(house, "::/0") && ban(house, "::/64"));
+    EXPECT_EQ(kind(), Kind::admitted);
+    const auto found = find_clients(house.policy, house.ledger.table, "unix:", kNow);
+    ASSERT_EQ(found.size(), 1U);
+    EXPECT_EQ(found[0].key(), "unix:");
+    EXPECT_EQ(banned_until(house.ledger.table.bans(), *found[0].limit, found[0].record.key, kNow), 0);
+    ASSERT_TRUE(ban(house, "unix:"));
+    EXPECT_EQ(kind(), Kind::banned);
+    EXPECT_EQ(lifted(house, "unix:"), (std::vector<std::string>{"unix:", "unix:"}));
+    EXPECT_EQ(kind(), Kind::admitted);
+}
+
 TEST(BanList, WhatIsNoKeyIsRefused) {
     House house({by_header(limit_of("by-key", 1, 1h, 5)), limit_of("per-ip", 1, 1h, 5)});
     for (const char* key :

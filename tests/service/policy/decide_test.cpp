@@ -46,6 +46,22 @@ TEST(Decide, DeniesAndAllowsNetworksBeforeAnyLimit) {
     EXPECT_EQ(house.ledger.table.stats().tracked, 0U);
 }
 
+TEST(Decide, RulesForAddressesAreNotForWhoHasNone) {
+    const Head head;
+    for (const bool deny : {true, false}) {
+        config::Config config;
+        (deny ? config.deny : config.allow) = {{address("::"), 0}};
+        House house({limit_of("per-ip", 1, 1h, 1)}, config);
+        const auto kind = [&] {
+            return decide(house.policy, house.ledger.table, {head.head, "", kNoAddress}, 0, kNow).kind;
+        };
+        EXPECT_EQ(kind(), Kind::admitted);
+        EXPECT_EQ(kind(), Kind::limited);
+        EXPECT_EQ(house.decide("2001:db8::1").kind, deny ? Kind::denied : Kind::admitted);
+        EXPECT_EQ(house.decide("2001:db8::1").kind, deny ? Kind::denied : Kind::admitted);
+    }
+}
+
 TEST(Decide, LimitWhoseMatchDoesNotFitIsNotAsked) {
     config::Limit posts = limit_of("posts", 1, 1h, 1);
     posts.match.methods = {"POST"};

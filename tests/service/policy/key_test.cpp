@@ -31,6 +31,18 @@ TEST(Key, AddressUnderItsPrefix) {
     EXPECT_EQ(keys.of(kGet, "", "2001:db8::1"), keys.of(kGet, "", "2001:db8::2"));
 }
 
+TEST(Key, WhoHasNoAddressIsInNoNetwork) {
+    const Keys keys({{KeyKind::ip, ""}}), composite({{KeyKind::ip, ""}, {KeyKind::path, ""}});
+    const Head head;
+    const auto unix = keys.maker.make({head.head, "", kNoAddress}, 0);
+    EXPECT_EQ(unix, limit::ClientKey::of_unix_peers());
+    EXPECT_FALSE(unix->is_address());
+    EXPECT_NE(unix->shown(), limit::ClientKey::global().shown());
+    EXPECT_NE(unix, keys.of(kGet, "", "::1"));
+    EXPECT_NE(composite.maker.make({head.head, "", kNoAddress}, 0), composite.of(kGet, "", "::1"));
+    EXPECT_EQ(Keys({{KeyKind::header, "X-A"}}).maker.make({head.head, "", kNoAddress}, 0), unix);
+}
+
 TEST(Key, GlobalIsOneForAll) {
     const Keys keys({{KeyKind::global, ""}});
     EXPECT_EQ(keys.of(kGet), keys.of("POST /x HTTP/1.1", "", "2001:db8::1"));
