@@ -183,6 +183,15 @@ void settle(limit::ClientTable& table, Verdict& verdict, limit::Nanos now) {
         verdict.strike = strike(table, *verdict.refused_by, now);
 }
 
+/// Whether fewer requests like this one are left of `a` than of `b`; one that costs nothing has no end.
+bool is_nearer(const Applied& a, const Applied& b) {
+    __extension__ using Wide = unsigned __int128;
+    const Wide left_of_a = Wide{a.answer.remaining} * b.cost, left_of_b = Wide{b.answer.remaining} * a.cost;
+    if (left_of_a != left_of_b) return left_of_a < left_of_b;
+    if ((a.cost == 0) != (b.cost == 0)) return b.cost == 0;
+    return a.answer.next_token > b.answer.next_token;
+}
+
 }  // namespace
 
 const Applied* Verdict::nearest() const {
@@ -190,7 +199,7 @@ const Applied* Verdict::nearest() const {
     for (const Applied& each : applied()) {
         if (!each.asked || each.limit->shadow) continue;
         if (&each == refused_by) return &each;
-        if (!nearest || each.answer.remaining < nearest->answer.remaining) nearest = &each;
+        if (!nearest || is_nearer(each, *nearest)) nearest = &each;
     }
     return nearest;
 }

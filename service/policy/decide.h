@@ -58,7 +58,9 @@ class Verdict {
         limit::Bans::Strike::counted;  // kind == limited: whether it was one too many
 
     std::span<const Applied> applied() const { return applied_; }
-    /// The limit nearest to refusing, of those that are enforced and were asked; nullptr: none was.
+    /// The limit nearest to refusing, of those that are enforced and were asked: the one that did, else the
+    /// one that fewest requests like this are left of, and of several the one that takes longest to have more.
+    /// nullptr: none was.
     const Applied* nearest() const;
 
   private:

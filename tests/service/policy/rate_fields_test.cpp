@@ -47,6 +47,27 @@ TEST(RateFields, AllThatAppliedAreNamedInOrderAndTheNearestIsTold) {
     EXPECT_EQ(fields(house.decide()), policies + "RateLimit: \"tight\";r=0;t=60\r\nRetry-After: 60\r\n");
 }
 
+TEST(RateFields, OfThoseWithAsMuchLeftTheSlowerIsTold) {
+    for (const bool slow_first : {true, false}) {
+        config::Limit one = limit_of("slow", 1, 1h, 5), other = limit_of("fast", 5, 1s, 5);
+        if (!slow_first) std::swap(one, other);
+        House house({one, other});
+        EXPECT_TRUE(fields(house.decide()).ends_with("\r\nRateLimit: \"slow\";r=4;t=3600\r\n"));
+    }
+}
+
+TEST(RateFields, TheNearestIsOfWhatTheRequestCosts) {
+    config::Limit costly = limit_of("costly", 100, 1h, 100), free = limit_of("free", 10, 1h, 10);
+    costly.cost.fixed = 30;
+    free.cost.by_method = {{"GET", 0}};
+    House house({limit_of("plain", 20, 1h, 20), costly, free});
+    EXPECT_TRUE(fields(house.decide()).contains("RateLimit: \"costly\";r=70;")) << "2 more; 19 of plain";
+    EXPECT_TRUE(fields(house.decide()).contains("RateLimit: \"costly\";r=40;"));
+    House freely({free, costly});
+    EXPECT_TRUE(fields(freely.decide()).contains("RateLimit: \"costly\";r=70;"));
+    EXPECT_TRUE(fields(House({costly, free}).decide()).contains("RateLimit: \"costly\";r=70;"));
+}
+
 TEST(RateFields, FullBucketHasNoTime) {
     config::Limit limit = limit_of("costly", 10, 1s, 20);
     limit.cost.by_method = {{"GET", 0}};
