@@ -13,8 +13,8 @@ namespace {
 
 constexpr limit::Nanos kSecond = 1'000'000'000;
 
-constexpr http::FieldSet kTheirs{http::FieldId::ratelimit, http::FieldId::ratelimit_policy,
-                                 http::FieldId::x_ratelimit_limit, http::FieldId::x_ratelimit_remaining,
+constexpr http::FieldSet kStandard{http::FieldId::ratelimit, http::FieldId::ratelimit_policy};
+constexpr http::FieldSet kLegacy{http::FieldId::x_ratelimit_limit, http::FieldId::x_ratelimit_remaining,
                                  http::FieldId::x_ratelimit_reset};
 
 std::uint64_t as_integer(std::uint64_t n) {
@@ -96,14 +96,21 @@ std::string_view write_rate_fields(const Verdict& verdict, config::RateHeaders h
 
 RateFieldsChoice choose_rate_fields(const Verdict& verdict, config::RateHeaders headers,
                                     const http::Fields& upstream) {
+    using enum config::RateHeaders;
+    using http::FieldId;
     const Applied* nearest = verdict.nearest();
-    if (!nearest || headers == config::RateHeaders::none) return {.ours = false, .drop = {}};
-    const bool standard = upstream.has(http::FieldId::ratelimit);
-    if (!standard && !upstream.has(http::FieldId::x_ratelimit_remaining))
-        return {.ours = true, .drop = kTheirs};
-    const auto theirs = standard ? least_remaining(upstream) : legacy_remaining(upstream);
-    if (!theirs || nearest->answer.remaining < *theirs) return {.ours = true, .drop = kTheirs};
-    return {.ours = false, .drop = {}};
+    if (!nearest || headers == none) return {.ours = none, .drop = {}};
+    const auto tighter = [&](const std::optional<std::uint64_t>& theirs) {
+        return !theirs || nearest->answer.remaining < *theirs;
+    };
+    const bool standard_ours =
+        headers != legacy && (!upstream.has(FieldId::ratelimit) || tighter(least_remaining(upstream)));
+    const bool legacy_ours = headers != standard && (!upstream.has(FieldId::x_ratelimit_remaining) ||
+                                                     tighter(legacy_remaining(upstream)));
+    if (standard_ours && legacy_ours) return {.ours = both, .drop = kStandard | kLegacy};
+    if (standard_ours) return {.ours = standard, .drop = kStandard};
+    if (legacy_ours) return {.ours = legacy, .drop = kLegacy};
+    return {.ours = none, .drop = {}};
 }
 
 }  // namespace sluice::policy

@@ -38,11 +38,12 @@ std::string_view write_rate_fields(const Verdict& verdict, config::RateHeaders h
 
 /// Whose fields an answer of the upstream's goes on with. It may be limited there, too.
 struct RateFieldsChoice {
-    bool ours = true;     // write_rate_fields() belongs into the answer
-    http::FieldSet drop;  // fields of the upstream's that do not go on
+    config::RateHeaders ours;  // those of ours that belong into the answer
+    http::FieldSet drop;       // fields of the upstream's that do not go on
 };
-/// The upstream's fields stay, and ours are not sent, unless ours say that less remains, or theirs cannot be
-/// read.
+/// Of each kind of fields that is ours to send, RateLimit or X-RateLimit-*, by itself: the upstream's stay,
+/// and ours are not sent, unless ours say that less remains, or theirs cannot be read. The other kind is left
+/// alone: what an upstream says there is for clients that read it.
 RateFieldsChoice choose_rate_fields(const Verdict& verdict, config::RateHeaders headers,
                                     const http::Fields& upstream);
 

@@ -312,8 +312,7 @@ std::string_view Forward::answer_head(const http::ResponseHead& head, Relay::Fra
     const config::RateHeaders headers = how_.snapshot.config.response.headers;
     const policy::RateFieldsChoice choice = policy::choose_rate_fields(how_.verdict, headers, head.fields);
     std::array<char, policy::kRateFieldsRoom> room;
-    std::string_view extra;
-    if (choice.ours) extra = policy::write_rate_fields(how_.verdict, headers, room);
+    const std::string_view extra = policy::write_rate_fields(how_.verdict, choice.ours, room);
     const DateNow date;
     return http::write_response_head(head,
                                      {.framing = {framing, head.framing.length},

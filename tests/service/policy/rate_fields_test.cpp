@@ -193,34 +193,61 @@ TEST(RateFields, UpstreamsStayUnlessOursAreTighter) {
         {"RateLimit", "\"a\";r=1234567890123456", true},
         {"RateLimit", "\"a\";r=1 \"b\";r=1", true},
         {"RateLimit-Policy", "\"a\";q=1", true},
-        {"X-RateLimit-Remaining", "3", false},
-        {"X-RateLimit-Remaining", "9", false},
-        {"X-RateLimit-Remaining", "10", true},
-        {"X-RateLimit-Remaining", "none", true},
-        {"X-RateLimit-Remaining", "3, 4", true},
+        {"X-RateLimit-Remaining", "3", true},
         {"Server", "x", true},
     };
     for (const TheirsCase& each : cases) {
         const RateFieldsChoice choice =
             choose_rate_fields(verdict, RateHeaders::standard, answer({{each.name, each.value}}));
-        EXPECT_EQ(choice.ours, each.ours) << each.name << ": " << each.value;
-        for (const http::FieldId id :
-             {http::FieldId::ratelimit, http::FieldId::ratelimit_policy, http::FieldId::x_ratelimit_limit,
-              http::FieldId::x_ratelimit_remaining})
+        EXPECT_EQ(choice.ours, each.ours ? RateHeaders::standard : RateHeaders::none)
+            << each.name << ": " << each.value;
+        for (const http::FieldId id : {http::FieldId::ratelimit, http::FieldId::ratelimit_policy})
             EXPECT_EQ(choice.drop.contains(id), each.ours);
-        EXPECT_FALSE(choice.drop.contains(http::FieldId::retry_after));
+        for (const http::FieldId id : {http::FieldId::x_ratelimit_limit, http::FieldId::x_ratelimit_remaining,
+                                       http::FieldId::x_ratelimit_reset, http::FieldId::retry_after})
+            EXPECT_FALSE(choice.drop.contains(id));
+    }
+}
+
+TEST(RateFields, EachKindIsChosenByItself) {
+    House house({limit_of("ours", 1, 1s, 10)});
+    const Verdict verdict = house.decide();  // 9 left
+    struct Case {
+        RateHeaders headers;
+        std::string_view standard, legacy;  // what the upstream sends; empty: nothing
+        RateHeaders ours;
+    };
+    using enum RateHeaders;
+    for (const Case& each :
+         {Case{legacy, "", "3", none}, Case{legacy, "", "9", none}, Case{legacy, "", "10", legacy},
+          Case{legacy, "", "none", legacy}, Case{legacy, "", "3, 4", legacy},
+          Case{legacy, "\"a\";r=1", "", legacy}, Case{both, "", "3", standard},
+          Case{both, "\"a\";r=1", "", legacy}, Case{both, "\"a\";r=1", "3", none},
+          Case{both, "\"a\";r=10", "10", both}, Case{both, "\"a\";r=10", "3", standard},
+          Case{standard, "\"a\";r=1", "10", none}, Case{both, "", "", both}}) {
+        http::Fields theirs;
+        if (!each.standard.empty()) theirs.add({"RateLimit", each.standard, http::FieldId::ratelimit});
+        if (!each.legacy.empty())
+            theirs.add({"X-RateLimit-Remaining", each.legacy, http::FieldId::x_ratelimit_remaining});
+        const RateFieldsChoice choice = choose_rate_fields(verdict, each.headers, theirs);
+        EXPECT_EQ(choice.ours, each.ours) << each.standard << " / " << each.legacy;
+        EXPECT_EQ(choice.drop.contains(http::FieldId::ratelimit), each.ours == standard || each.ours == both);
+        EXPECT_EQ(choice.drop.contains(http::FieldId::x_ratelimit_remaining),
+                  each.ours == legacy || each.ours == both);
     }
 }
 
 TEST(RateFields, SeveralLinesOfTheUpstreamAreOneList) {
     House house({limit_of("ours", 1, 1s, 10)});
     const Verdict verdict = house.decide();
-    EXPECT_FALSE(choose_rate_fields(verdict, RateHeaders::standard,
-                                    answer({{"RateLimit", "\"a\";r=50"}, {"ratelimit", "\"b\";r=1"}}))
-                     .ours);
-    EXPECT_TRUE(choose_rate_fields(verdict, RateHeaders::standard,
-                                   answer({{"RateLimit", "\"a\";r=50"}, {"ratelimit", "what"}}))
-                    .ours);
+    EXPECT_EQ(choose_rate_fields(verdict, RateHeaders::standard,
+                                 answer({{"RateLimit", "\"a\";r=50"}, {"ratelimit", "\"b\";r=1"}}))
+                  .ours,
+              RateHeaders::none);
+    EXPECT_EQ(choose_rate_fields(verdict, RateHeaders::standard,
+                                 answer({{"RateLimit", "\"a\";r=50"}, {"ratelimit", "what"}}))
+                  .ours,
+              RateHeaders::standard);
 }
 
 TEST(RateFields, UpstreamsStayWhereWeHaveNothingToSay) {
@@ -229,7 +256,7 @@ TEST(RateFields, UpstreamsStayWhereWeHaveNothingToSay) {
     House house({limit_of("ours", 1, 1s, 10)});
     for (const RateFieldsChoice choice : {choose_rate_fields(none.decide(), RateHeaders::both, theirs),
                                           choose_rate_fields(house.decide(), RateHeaders::none, theirs)}) {
-        EXPECT_FALSE(choice.ours);
+        EXPECT_EQ(choice.ours, RateHeaders::none);
         EXPECT_FALSE(choice.drop.contains(http::FieldId::ratelimit));
         EXPECT_FALSE(choice.drop.contains(http::FieldId::x_ratelimit_remaining));
     }
