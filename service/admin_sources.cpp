@@ -9,6 +9,7 @@
 #include "runtime/trace.h"
 #include "service/commands/build_info.h"
 #include "service/decisions.h"
+#include "service/limit/nanos.h"
 #include "service/policy/ban_list.h"
 #include "service/policy/listing.h"
 #include "service/task_list.h"
@@ -17,11 +18,8 @@ namespace sluice {
 
 namespace {
 
+using limit::nanos;
 using telemetry::LimitCounters;
-
-limit::Nanos nanos(runtime::Time time) {
-    return time.time_since_epoch().count();
-}
 
 admin::LimitFigures figures_of(const policy::Limit& limit, const limit::ClientTable& clients) {
     const LimitCounters& counters = *limit.account.counters;

@@ -9,6 +9,7 @@
 #include "service/admin/request.h"
 #include "service/http/start_line.h"
 #include "service/http/target.h"
+#include "service/limit/nanos.h"
 #include "service/policy/decide.h"
 #include "service/policy/listing.h"
 #include "service/policy/rate_fields.h"
@@ -24,6 +25,7 @@ namespace {
 
 using Failed = std::unexpected<std::string>;
 using Kind = policy::Verdict::Kind;
+using limit::nanos;
 
 /// The request that a question is about. Its head refers into it and into the question.
 struct Posed {
@@ -85,10 +87,6 @@ admin::Decision problem(unsigned status, std::string_view detail) {
     admin::Response problem = admin::problem(status, detail);
     return {
         .status = status, .content_type = std::move(problem.content_type), .body = std::move(problem.body)};
-}
-
-limit::Nanos nanos(runtime::Time time) {
-    return time.time_since_epoch().count();
 }
 
 /// `decision`: nullptr, nobody is left to hear of it.

@@ -3,10 +3,10 @@
 #include <algorithm>
 #include <mutex>
 #include <new>
-#include <random>
 #include <vector>
 
 #include "runtime/spin_lock.h"
+#include "service/limit/secret.h"
 #include "service/limit/siphash.h"
 
 namespace sluice::limit {
@@ -15,13 +15,6 @@ namespace {
 
 constexpr auto kRelaxed = std::memory_order_relaxed;
 constexpr unsigned kMappedBits = 96;
-
-std::array<std::uint64_t, 2> random_secret(std::uint64_t seed) {
-    if (seed != 0) return {~seed, seed};
-    std::random_device device;
-    const auto word = [&] { return std::uint64_t{device()} << 32 | device(); };
-    return {word(), word()};
-}
 
 /// Counts one more, unless that is more than `max`.
 bool reserve(std::atomic<std::uint64_t>& count, std::uint64_t max) {

@@ -110,8 +110,8 @@ bool ClientShard::move_to(std::size_t pages, std::size_t reserve, const HashSecr
     return true;
 }
 
-// A place without a tag is free, or holds who has not moved yet: that one makes way and is carried on. From
-// the last place down, for homes have moved up: then hardly any is in the way.
+// A place without a tag is free, or holds an entry that was not moved yet: that gives way and is placed next.
+// From the last place down: as homes have moved up, few entries are in the way then.
 void ClientShard::spread(const HashSecret& secret) {
     for (std::size_t at = places_.size(); at-- > 0;) {
         if (places_.tag(at) != 0 || !places_[at].used()) continue;

@@ -3,11 +3,11 @@
 #include <algorithm>
 #include <bit>
 #include <mutex>
-#include <random>
 #include <utility>
 #include <vector>
 
 #include "service/limit/client_shard.h"
+#include "service/limit/secret.h"
 #include "service/limit/shared_buckets.h"
 
 namespace sluice::limit {
@@ -26,13 +26,6 @@ constexpr std::size_t kPlacesPerLock = 32;
 constexpr std::size_t kRemoval = 4;
 constexpr std::size_t kPagesAtOnce = 16, kShardsAtOnce = 1024;
 constexpr auto kRelaxed = std::memory_order_relaxed;
-
-std::array<std::uint64_t, 2> random_secret(std::uint64_t seed) {
-    if (seed != 0) return {seed, ~seed};
-    std::random_device device;
-    const auto word = [&] { return std::uint64_t{device()} << 32 | device(); };
-    return {word(), word()};
-}
 
 ClientRecord record_of(const ClientEntry& entry) {
     return {entry.key, entry.limit(), entry.state(), entry.allowed, entry.denied, entry.last_seen};

@@ -118,8 +118,8 @@ class ClientTable {
         std::uint64_t looked_at = 0;  // places, and entries behind one that was removed
         std::uint64_t moved = 0;      // entries, to make a shard smaller
     };
-    /// One slice of a sweep: removes clients not seen for `idle` that owe nothing. Stops after `work`, where
-    /// to look at a place is 1, and the rest as much more as it takes longer. Returns where to go on, or
+    /// One slice of a sweep: removes clients not seen for `idle` that owe nothing. Stops after `work`
+    /// units: one for each place looked at; a removal or a move costs more. Returns where to go on, or
     /// nullopt after the last place. No lock is held longer than for 32 places, or to make a shard smaller
     /// that is more than half empty: that is a slice of its own.
     std::optional<Cursor> sweep(Cursor from, std::size_t work, Nanos idle, Nanos now, Swept& swept);

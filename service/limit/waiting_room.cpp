@@ -1,20 +1,9 @@
 #include "service/limit/waiting_room.h"
 
-#include <random>
-
+#include "service/limit/secret.h"
 #include "service/limit/siphash.h"
 
 namespace sluice::limit {
-
-namespace {
-
-std::array<std::uint64_t, 2> random_secret() {
-    std::random_device device;
-    const auto word = [&] { return std::uint64_t{device()} << 32 | device(); };
-    return {word(), word()};
-}
-
-}  // namespace
 
 WaitingRoom::WaitingRoom() : secret_(random_secret()) {}
 

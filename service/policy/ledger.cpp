@@ -2,7 +2,6 @@
 
 #include <algorithm>
 #include <atomic>
-#include <random>
 #include <stdexcept>
 #include <utility>
 
@@ -32,12 +31,6 @@ std::string identity(const config::Limit& limit, const config::Client& client) {
 
 }  // namespace
 
-limit::DigestSecret Ledger::random_secret() {
-    std::random_device device;
-    const auto word = [&] { return std::uint64_t{device()} << 32 | device(); };
-    return {word(), word()};
-}
-
 // Those that are known first, and held from then on: no new limit takes the number of one that returns.
 std::vector<Ledger::Account> Ledger::accounts(std::span<const config::Limit> limits,
                                               const config::Client& client) {
@@ -57,8 +50,8 @@ std::vector<Ledger::Account> Ledger::accounts(std::span<const config::Limit> lim
     return accounts;
 }
 
-// Under a number that nobody has, else in the place of another, whose node in the map it takes: a number that
-// was given up and not taken, for want of memory, would be given away twice.
+// Takes a free number, or else that of another account, together with its node in the map: so nothing can
+// fail between giving a number up and taking it, after which it would be given away twice.
 Ledger::Kept& Ledger::enter(std::string identity, std::shared_ptr<telemetry::LimitCounters> counters) {
     if (const std::size_t number = kept_.size(); number < limit::kLimitsMax) {
         const Account account{static_cast<limit::LimitId>(number), std::move(counters)};

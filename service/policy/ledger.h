@@ -20,6 +20,7 @@
 #include "config/model.h"
 #include "service/limit/client_table.h"
 #include "service/limit/digest.h"
+#include "service/limit/secret.h"
 #include "service/telemetry/counters.h"
 
 namespace sluice::policy {
@@ -51,11 +52,9 @@ class Ledger {
     std::map<std::string, Kept>::iterator oldest_unused();
 
     const unsigned workers_;
-    const limit::DigestSecret secret_ = random_secret();
+    const limit::DigestSecret secret_ = limit::random_secret();
     std::map<std::string, Kept> kept_;  // by what must stay the same
     std::uint64_t loads_ = 0;
-
-    static limit::DigestSecret random_secret();
 };
 
 }  // namespace sluice::policy

@@ -3,6 +3,7 @@
 #include <algorithm>
 
 #include "runtime/this_task.h"
+#include "service/limit/nanos.h"
 
 namespace sluice::policy {
 
@@ -10,10 +11,7 @@ namespace {
 
 using Kind = Verdict::Kind;
 using limit::Nanos;
-
-Nanos nanos(runtime::Time time) {
-    return time.time_since_epoch().count();
-}
+using limit::nanos;
 
 runtime::Time time(Nanos nanos) {
     return runtime::Time(runtime::Duration(nanos));
