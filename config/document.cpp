@@ -16,7 +16,8 @@ using Json = nlohmann::json;
 // nlohmann::json judges the syntax and unescapes strings, but its events come without a place. Each event is
 // caused by a token that it has just accepted, in the order of the text: walking the same text token by token
 // beside it, past the commas and colons that cause no event, gives the place of each, whatever the parser has
-// read ahead.
+// read ahead. Should the two ever disagree about where a token is, each value would stand for its neighbour:
+// every event looks at its token, and refuses the text where that is none of its kind.
 class Builder : public Json::json_sax_t {
   public:
     Builder(std::string_view text, unsigned max_depth) : text_(text), max_depth_(max_depth) {}
@@ -24,25 +25,26 @@ class Builder : public Json::json_sax_t {
     Node take() { return std::move(root_); }
     const std::optional<SyntaxError>& error() const { return error_; }
 
-    bool null() override { return leaf(Node::Kind::null); }
-    bool boolean(bool) override { return leaf(Node::Kind::boolean); }
-    bool number_integer(std::int64_t) override { return leaf(Node::Kind::number); }
-    bool number_unsigned(std::uint64_t) override { return leaf(Node::Kind::number); }
-    bool number_float(double, const std::string&) override { return leaf(Node::Kind::number); }
+    bool null() override { return leaf(Node::Kind::null, "n"); }
+    bool boolean(bool value) override { return leaf(Node::Kind::boolean, value ? "t" : "f"); }
+    bool number_integer(std::int64_t) override { return leaf(Node::Kind::number, kNumber); }
+    bool number_unsigned(std::uint64_t) override { return leaf(Node::Kind::number, kNumber); }
+    bool number_float(double, const std::string&) override { return leaf(Node::Kind::number, kNumber); }
     bool string(std::string& content) override {
-        leaf(Node::Kind::string);
+        if (!leaf(Node::Kind::string, "\"")) return false;
         last_->text = std::move(content);
         return true;
     }
     bool binary(binary_t&) override { return false; }  // JSON has none
 
-    bool start_object(std::size_t) override { return open(Node::Kind::object); }
-    bool start_array(std::size_t) override { return open(Node::Kind::array); }
-    bool end_object() override { return close(); }
-    bool end_array() override { return close(); }
+    bool start_object(std::size_t) override { return open(Node::Kind::object, "{"); }
+    bool start_array(std::size_t) override { return open(Node::Kind::array, "["); }
+    bool end_object() override { return close("}"); }
+    bool end_array() override { return close("]"); }
 
     bool key(std::string& name) override {
         const Token token = advance();
+        if (!begins(token, "\"")) return false;
         open_.back()->members.push_back({std::move(name), token.begin, {}});
         return true;
     }
@@ -71,7 +73,15 @@ class Builder : public Json::json_sax_t {
         return false;
     }
 
+    // Whether nothing is left behind the last event.
+    bool at_end() {
+        const Token token = next_token(text_, cursor_);
+        return token.begin == text_.size() || disagree(token);
+    }
+
   private:
+    static constexpr std::string_view kNumber = "-0123456789";
+
     // The next token that is an event.
     Token advance() {
         Token token = next_token(text_, cursor_);
@@ -86,14 +96,25 @@ class Builder : public Json::json_sax_t {
         return std::string_view("{}[]:,\"").find(text_[token.begin]) == std::string_view::npos;
     }
 
+    bool begins(Token token, std::string_view with_one_of) {
+        const bool right = token.begin < text_.size() && with_one_of.contains(text_[token.begin]);
+        return right || disagree(token);
+    }
+
+    bool disagree(Token token) {
+        error_ = SyntaxError{token.begin, "this can be read in two ways, which is a bug of Sluice"};
+        return false;
+    }
+
     Node& place() {
         if (open_.empty()) return root_;
         Node& parent = *open_.back();
         return parent.kind == Node::Kind::array ? parent.items.emplace_back() : parent.members.back().value;
     }
 
-    bool leaf(Node::Kind kind) {
+    bool leaf(Node::Kind kind, std::string_view first) {
         const Token token = advance();
+        if (!begins(token, first)) return false;
         last_ = &place();
         last_->kind = kind;
         last_->offset = token.begin;
@@ -102,8 +123,8 @@ class Builder : public Json::json_sax_t {
     }
 
     // The pointers in open_ stay good: a vector grows only while it is the innermost.
-    bool open(Node::Kind kind) {
-        leaf(kind);
+    bool open(Node::Kind kind, std::string_view first) {
+        if (!leaf(kind, first)) return false;
         last_->text.clear();
         open_.push_back(last_);
         if (open_.size() <= max_depth_) return true;
@@ -111,8 +132,8 @@ class Builder : public Json::json_sax_t {
         return false;
     }
 
-    bool close() {
-        advance();
+    bool close(std::string_view first) {
+        if (!begins(advance(), first)) return false;
         open_.pop_back();
         return true;
     }
@@ -169,11 +190,15 @@ std::string_view article_and_name(Node::Kind kind) {
 }
 
 std::expected<Node, SyntaxError> parse_document(std::string_view text, unsigned max_depth) {
+    // The parser would pass over one of its own accord.
+    if (text.starts_with(kByteOrderMark))
+        return std::unexpected(SyntaxError{0, "begins with more than one byte order mark (U+FEFF)"});
     if (next_token(text, 0).begin == text.size()) return std::unexpected(SyntaxError{0, "the file is empty"});
     Builder builder(text, max_depth);
     const bool good =
         Json::sax_parse(text.begin(), text.end(), &builder, Json::input_format_t::json, true, true);
-    if (!good) return std::unexpected(builder.error().value_or(SyntaxError{0, "not valid JSON"}));
+    if (!good || !builder.at_end())
+        return std::unexpected(builder.error().value_or(SyntaxError{0, "not valid JSON"}));
     return builder.take();
 }
 

@@ -40,7 +40,8 @@ struct SyntaxError {
     std::string message;
 };
 
-/// parse_document() reads one JSON value with comments. The text has been seen to be UTF-8 without NUL.
+/// parse_document() reads one JSON value with comments. The text has been seen to be UTF-8 without NUL; a
+/// byte order mark before it is an error.
 std::expected<Node, SyntaxError> parse_document(std::string_view text, unsigned max_depth);
 
 }  // namespace sluice::config

@@ -11,8 +11,6 @@
 namespace sluice::config {
 namespace {
 
-constexpr std::string_view kByteOrderMark = "\xEF\xBB\xBF";
-
 // Puts the environment into every string.
 void expand_strings(Reader& reader, Node& node, const std::string& pointer, const Environment& environment) {
     if (node.kind == Node::Kind::string && node.text.contains("${")) {

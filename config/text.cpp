@@ -16,7 +16,7 @@ std::size_t skip_blanks_and_comments(std::string_view text, std::size_t at) {
     while (true) {
         at = end_or(text.find_first_not_of(kBlank, at), 0, text);
         if (text.substr(at, 2) == "//") {
-            at = end_or(text.find('\n', at), 1, text);
+            at = end_or(text.find_first_of("\r\n", at), 1, text);  // as nlohmann::json has it
         } else if (text.substr(at, 2) == "/*") {
             at = end_or(text.find("*/", at + 2), 2, text);
         } else {

@@ -26,6 +26,9 @@ struct Token {
 /// still ends, anywhere.
 Token next_token(std::string_view text, std::size_t from);
 
+/// What some editors put before a UTF-8 text: U+FEFF. No part of the JSON behind it.
+inline constexpr std::string_view kByteOrderMark = "\xEF\xBB\xBF";
+
 /// The first byte that is not UTF-8 (RFC 3629), or is NUL, which parsers take for the end of the text.
 std::optional<std::size_t> first_bad_byte(std::string_view text);
 

@@ -5,12 +5,15 @@
 #include <fstream>
 
 #include <gtest/gtest.h>
+#include <nlohmann/json.hpp>
 
 #include "config/text.h"
 #include "tests/config/parsing.h"
 
 namespace sluice::config {
 namespace {
+
+using Json = nlohmann::json;
 
 TEST(Text, KnowsLinesAndColumnsInCharacters) {
     const std::string text = "ab\ncäd\r\ne";
@@ -59,6 +62,58 @@ TEST(Document, RemembersWhereEverythingStands) {
         ASSERT_TRUE(document) << text;
         expect_places(text, *document);
     }
+}
+
+// What nlohmann::json makes of the same text; of a number, what is written.
+void expect_same(const Json& json, const Node& node) {
+    ASSERT_EQ(json.is_object(), node.kind == Node::Kind::object);
+    ASSERT_EQ(json.is_array(), node.kind == Node::Kind::array);
+    if (json.is_object()) {
+        for (const Member& member : node.members) expect_same(json.at(member.key), member.value);
+    } else if (json.is_array()) {
+        ASSERT_EQ(json.size(), node.items.size());
+        for (std::size_t i = 0; i < json.size(); ++i) expect_same(json[i], node.items[i]);
+    } else if (json.is_string()) {
+        EXPECT_EQ(json.get<std::string>(), node.text);
+    } else {
+        EXPECT_EQ(json, Json::parse(node.text));
+    }
+}
+
+// Where a comment, a blank or a string ends is asked of two readers: ours, and the library's.
+TEST(Document, HoldsWhatTheLibraryReads) {
+    const auto comments = [](const std::string& text) { return Json::parse(text, nullptr, false, true); };
+    const std::vector<std::string> between{
+        "",         " ",        "\t",     "\r",    "\r\n",  "// x\r",  "// x\n",  "// x\r\n", "// , true\r",
+        "//\r//\n", "/* // */", "/*\r*/", "/*/*/", "/***/", "// \"\n", "// /*\r", "/* \" */"};
+    const std::vector<std::string> values{"true",      "false",       "null", "-1.5e3", "0",
+                                          R"("// x")", R"("\\\"/*")", "[]",   "{}"};
+    unsigned seed = 1;
+    const auto any = [&](const std::vector<std::string>& of) {
+        seed = seed * 1664525 + 1013904223;
+        return of[(seed >> 8) % of.size()];
+    };
+    for (int round = 0; round < 2000; ++round) {
+        std::string text = any(between) + "{" + any(between);
+        for (const char* key : {"\"a\"", "\"b\"", "\"c\""}) {
+            if (key[1] != 'a') text += "," + any(between);
+            text += key + any(between) + ":" + any(between) + any(values) + any(between);
+        }
+        text += "}" + any(between);
+        const auto document = parse_document(text, 8);
+        ASSERT_TRUE(document) << text << document.error().message;
+        expect_same(comments(text), *document);
+        expect_places(text, *document);
+        if (HasFailure()) FAIL() << testing::PrintToString(text);
+    }
+}
+
+TEST(Document, ACarriageReturnAloneEndsALineComment) {
+    const Config config = good(
+        "{ // the old Mac's lines\r \"upstream\": \"a:1\", // yes\r \"listen\": { \"address\": "
+        "\"0.0.0.0:1\", \"reuse_port\": true } }");
+    ASSERT_EQ(config.listen.size(), 1U);
+    EXPECT_TRUE(config.listen[0].reuse_port);
 }
 
 TEST(Document, BrokenJsonIsOneErrorWhereItBreaks) {
@@ -132,6 +187,11 @@ TEST(Document, CommentsAndWindowsLinesAreAllowed) {
 }
 
 TEST(Document, LargerThanTheLimitIsOneError) {
+TEST(Document, ASecondByteOrderMarkIsAnError) {
+    EXPECT_EQ(lines(errors_of("\xEF\xBB\xBF\xEF\xBB\xBF{ \"upstream\": \"a:1\" }")),
+              "f:1:1: begins with more than one byte order mark (U+FEFF)\n");
+}
+
     const std::string large = "{ \"upstream\": \"a:1\" }" + std::string(kMaxFileBytes, ' ');
     EXPECT_EQ(lines(errors_of(large)), "f: is larger than 4 MiB\n");
 }
