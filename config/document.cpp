@@ -13,6 +13,8 @@ namespace {
 
 using Json = nlohmann::json;
 
+constexpr std::string_view kUnclosed = "a comment that is never closed";
+
 // nlohmann::json judges the syntax and unescapes strings, but its events come without a place. Each event is
 // caused by a token that it has just accepted, in the order of the text: walking the same text token by token
 // beside it, past the commas and colons that cause no event, gives the place of each, whatever the parser has
@@ -45,7 +47,7 @@ class Builder : public Json::json_sax_t {
     bool key(std::string& name) override {
         const Token token = advance();
         if (!begins(token, "\"")) return false;
-        open_.back()->members.push_back({std::move(name), token.begin, {}});
+        open_.back()->members.push_back({.key = std::move(name), .offset = token.begin, .value = {}});
         return true;
     }
 
@@ -56,6 +58,10 @@ class Builder : public Json::json_sax_t {
         const bool unexpected = what.find("unexpected") != std::string_view::npos;
         if (position > 0 && cursor_ >= position) {  // "01" and "true1": to the walker one word, good so far
             error_ = SyntaxError{position - 1, message(what) + zero_hint(position - 1)};
+            return false;
+        }
+        if (message(what).ends_with("missing closing '*/'")) {
+            error_ = SyntaxError{begin_of_last_comment(), std::string(kUnclosed)};
             return false;
         }
         std::size_t previous = cursor_;
@@ -80,6 +86,14 @@ class Builder : public Json::json_sax_t {
     }
 
   private:
+    // REQUIRES: it is never closed.
+    std::size_t begin_of_last_comment() const {
+        std::size_t at = cursor_;
+        for (Token token = next_token(text_, at); token.begin < token.end; token = next_token(text_, at))
+            at = token.end;
+        return unclosed_comment(text_, at).value_or(text_.size());
+    }
+
     static constexpr std::string_view kNumber = "-0123456789";
 
     // The next token that is an event.
@@ -193,6 +207,8 @@ std::expected<Node, SyntaxError> parse_document(std::string_view text, unsigned 
     // The parser would pass over one of its own accord.
     if (text.starts_with(kByteOrderMark))
         return std::unexpected(SyntaxError{0, "begins with more than one byte order mark (U+FEFF)"});
+    if (const auto comment = unclosed_comment(text, 0))
+        return std::unexpected(SyntaxError{*comment, std::string(kUnclosed)});
     if (next_token(text, 0).begin == text.size()) return std::unexpected(SyntaxError{0, "the file is empty"});
     Builder builder(text, max_depth);
     const bool good =

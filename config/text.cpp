@@ -12,15 +12,22 @@ std::size_t end_or(std::size_t found, std::size_t extra, std::string_view text) 
     return found == std::string_view::npos ? text.size() : found + extra;
 }
 
-std::size_t skip_blanks_and_comments(std::string_view text, std::size_t at) {
+struct Skipped {
+    std::size_t end;
+    std::optional<std::size_t> unclosed;  // where a comment begins that goes on to the end of the text
+};
+
+Skipped skip_blanks_and_comments(std::string_view text, std::size_t at) {
     while (true) {
         at = end_or(text.find_first_not_of(kBlank, at), 0, text);
         if (text.substr(at, 2) == "//") {
             at = end_or(text.find_first_of("\r\n", at), 1, text);  // as nlohmann::json has it
         } else if (text.substr(at, 2) == "/*") {
-            at = end_or(text.find("*/", at + 2), 2, text);
+            const auto end = text.find("*/", std::min(at + 2, text.size()));
+            if (end == std::string_view::npos) return {text.size(), at};
+            at = end + 2;
         } else {
-            return at;
+            return {at, std::nullopt};
         }
     }
 }
@@ -73,12 +80,16 @@ Place place_of(std::string_view text, std::size_t offset) {
 }
 
 Token next_token(std::string_view text, std::size_t from) {
-    const std::size_t begin = skip_blanks_and_comments(text, from);
+    const std::size_t begin = skip_blanks_and_comments(text, from).end;
     if (begin >= text.size()) return {text.size(), text.size()};
     if (text[begin] == '"') return {begin, end_of_string(text, begin)};
     if (kSingle.find(text[begin]) != std::string_view::npos) return {begin, begin + 1};
     const auto end = text.find_first_of(" \t\r\n{}[]:,\"/", begin + 1);
     return {begin, end_or(end, 0, text)};
+}
+
+std::optional<std::size_t> unclosed_comment(std::string_view text, std::size_t from) {
+    return skip_blanks_and_comments(text, from).unclosed;
 }
 
 std::optional<std::size_t> first_bad_byte(std::string_view text) {

@@ -26,6 +26,9 @@ struct Token {
 /// still ends, anywhere.
 Token next_token(std::string_view text, std::size_t from);
 
+/// Where a comment begins that never ends, when that is all that is left at or after `from`.
+std::optional<std::size_t> unclosed_comment(std::string_view text, std::size_t from);
+
 /// What some editors put before a UTF-8 text: U+FEFF. No part of the JSON behind it.
 inline constexpr std::string_view kByteOrderMark = "\xEF\xBB\xBF";
 

@@ -150,6 +150,11 @@ TEST(Document, BrokenJsonIsOneErrorWhereItBreaks) {
     for (const auto& [text, message] : rows) expect_error(text, "", message);
 }
 
+TEST(Document, ACommentThatIsNeverClosedIsToldWhereItBegins) {
+    for (const char* text : {"@/* a\n", "// a\n @/*/", "{ \"a\": 1, @/* } *\n", "{} // b\n/**/ @/* /*"})
+        expect_error(text, "", "a comment that is never closed");
+}
+
 TEST(Document, ColumnsCountCharacters) {
     expect_error("{ \"\\@q\": 1 }", "",
                  "not valid JSON: invalid string: forbidden character after backslash");
@@ -182,16 +187,16 @@ TEST(Document, AByteOrderMarkIsNoPartOfIt) {
               "a number\n");
 }
 
-TEST(Document, CommentsAndWindowsLinesAreAllowed) {
-    good("// first\r\n{ /* a\n * b */ \"upstream\": \"a:1\" // \"c\": 1\r\n}");
-}
-
-TEST(Document, LargerThanTheLimitIsOneError) {
 TEST(Document, ASecondByteOrderMarkIsAnError) {
     EXPECT_EQ(lines(errors_of("\xEF\xBB\xBF\xEF\xBB\xBF{ \"upstream\": \"a:1\" }")),
               "f:1:1: begins with more than one byte order mark (U+FEFF)\n");
 }
 
+TEST(Document, CommentsAndWindowsLinesAreAllowed) {
+    good("// first\r\n{ /* a\n * b */ \"upstream\": \"a:1\" // \"c\": 1\r\n}");
+}
+
+TEST(Document, LargerThanTheLimitIsOneError) {
     const std::string large = "{ \"upstream\": \"a:1\" }" + std::string(kMaxFileBytes, ' ');
     EXPECT_EQ(lines(errors_of(large)), "f: is larger than 4 MiB\n");
 }
