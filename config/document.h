@@ -30,6 +30,7 @@ struct Member {
     std::string key;
     std::size_t offset = 0;  // of the key
     Node value;
+    bool failed = false;  // the key is an error, reported already
 };
 
 /// "a string", "an object", …

@@ -26,6 +26,8 @@ std::expected<std::string, std::string> variable(std::string_view inside, const 
         return std::unexpected(quote("${" + std::string(inside) + "}") +
                                " names no variable (${NAME} or ${NAME:-default}; $${ for a literal ${)");
     }
+    // It would end at the inner one's }.
+    if (inside.contains("${")) return std::unexpected("a default cannot hold another ${…}");
     const auto found = environment.find(name);
     if (colon != std::string_view::npos) {
         const bool set = found != environment.end() && !found->second.empty();

@@ -11,7 +11,7 @@
 namespace sluice::config {
 namespace {
 
-// Puts the environment into every string.
+// Puts the environment into every string but the keys: what a file is made of is told by itself.
 void expand_strings(Reader& reader, Node& node, const std::string& pointer, const Environment& environment) {
     if (node.kind == Node::Kind::string && node.text.contains("${")) {
         if (auto text = expand(node.text, environment)) {
@@ -24,8 +24,13 @@ void expand_strings(Reader& reader, Node& node, const std::string& pointer, cons
     }
     for (std::size_t i = 0; i < node.items.size(); ++i)
         expand_strings(reader, node.items[i], pointer + "/" + std::to_string(i), environment);
-    for (Member& member : node.members)
-        expand_strings(reader, member.value, pointer + "/" + pointer_part(member.key), environment);
+    for (Member& member : node.members) {
+        const std::string inside = pointer + "/" + pointer_part(member.key);
+        member.failed = member.key.contains("${");
+        if (member.failed)
+            reader.complain(member.offset, inside, "names are not expanded: write the key out");
+        expand_strings(reader, member.value, inside, environment);
+    }
 }
 
 void name_the_nameless(std::vector<Limit>& limits) {

@@ -83,7 +83,7 @@ Object::~Object() {
     if (!is_object_) return;
     for (const Member& member : value_.node.members) {
         const bool known = std::find(asked_.begin(), asked_.end(), member.key) != asked_.end();
-        if (known || reader_.full()) continue;
+        if (known || member.failed || reader_.full()) continue;
         reader_.complain(member.offset, value_.member(member).pointer,
                          "unknown key " + quote(member.key) + suggestion(member.key, asked_));
     }

@@ -116,6 +116,20 @@ TEST(Parse, AnUnsetVariableIsOneError) {
                  "the environment variable NONE is not set (${NONE:-default} gives it a default)");
 }
 
+TEST(Parse, AVariableInTheDefaultOfAnotherIsOneError) {
+    expect_error("{\n \"upstream\": @\"${A:-${B}}\"\n}", "/upstream", "a default cannot hold another ${…}",
+                 {{"A", "a:1"}});
+}
+
+TEST(Parse, AVariableInAKeyIsOneError) {
+    expect_error(with(R"(@"${A}": [])"), "/${A}", "names are not expanded: write the key out", {{"A", "x"}});
+    expect_error(R"({ "upstreams": { @"${A}": { "servers": [ "a:1" ] } }, "routes": [ { "respond": {} } ] })",
+                 "/upstreams/${A}", "names are not expanded: write the key out", {{"A", "x"}});
+    expect_error(with(R"("routes": [ { "match": { "path": "/x", "header": { @"${A:-X}": "1" } },
+                                      "respond": {} } ])"),
+                 "/routes/0/match/header/${A:-X}", "names are not expanded: write the key out");
+}
+
 TEST(Parse, WhatAVariableHoldsIsChecked) {
     expect_error(
         "{ \"upstream\": @\"a:${PORT}\" }", "/upstream",

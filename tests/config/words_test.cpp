@@ -54,6 +54,11 @@ TEST(Expand, SaysWhatIsWrong) {
               "! \"${A-x}\" names no variable (${NAME} or ${NAME:-default}; $${ for a literal ${)");
 }
 
+TEST(Expand, ADefaultHoldsNoOtherVariable) {
+    for (const char* text : {"${NONE:-${A}}", "${A:-${NONE}}", "${A:-$${x}}"})
+        EXPECT_EQ(expanded(text), "! a default cannot hold another ${…}") << text;
+}
+
 TEST(Expand, EscapingIsItsInverse) {
     for (const char* text : {"${A}", "a$b", "$${A}", "$$$", "${", "x${y}${z}", "$"})
         EXPECT_EQ(expanded(escape_variables(text)), text);
