@@ -130,7 +130,15 @@ void read_upstream_shorthand(Reader& reader, const Value& value, Upstream& out) 
         text.remove_prefix(kHttps.size());
         out.tls.emplace();
     }
-    read_address(reader, value, text, out.servers.emplace_back().address);
+    Address& address = out.servers.emplace_back().address;
+    read_address(reader, value, text, address);
+    if (out.tls && !address.unix_path.empty())
+        reader.complain(value,
+                        quote(value.node.text) +
+                            " names no host that a certificate could be for (write \"upstreams\": { "
+                            "\"app\": { \"servers\": [ " +
+                            quote(text) +
+                            R"( ], "tls": { "server_name": "app.example.com" } } }, and a route to it))");
 }
 
 void read_upstreams(Reader& reader, const Value& value, std::vector<Upstream>& out) {

@@ -107,6 +107,15 @@ TEST(Upstreams, AServerIsThereOnce) {
     good(servers(R"("a:1", "a:2", "unix:/a:1")"));
 }
 
+TEST(Upstreams, ASocketSpokenToByHttpsNeedsTheLongForm) {
+    expect_error(
+        R"({ "upstream": @"https://unix:/run/app" })", "/upstream",
+        R"("https://unix:/run/app" names no host that a certificate could be for (write "upstreams": )"
+        R"({ "app": { "servers": [ "unix:/run/app" ], "tls": { "server_name": "app.example.com" } } }, and a route to it))");
+    good(R"({ "upstream": "https://app:443" })");
+    good(upstream_with(R"("tls": { "server_name": "app.example.com" })"));
+}
+
 TEST(Upstreams, HttpsIsSaidBesideTheServers) {
     expect_error(
         R"({ "upstreams": { "app": { "servers": [ @"https://app:443" ] } }, "routes": [ { "upstream": "app" } ] })",
