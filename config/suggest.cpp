@@ -13,6 +13,9 @@ namespace {
 // Longer than any word of ours; keeps the work on a hostile key small.
 constexpr std::size_t kLongestWord = 64;
 
+// More than a file that somebody wrote has names of one kind; keeps it small with one that nobody did.
+constexpr std::size_t kMostWords = 1000;
+
 // So many letters that two words begin with are no accident.
 constexpr std::size_t kTellingLetters = 4;
 
@@ -42,6 +45,7 @@ std::size_t edit_distance(std::string_view one, std::string_view other) {
 
 std::optional<std::string_view> nearest(std::string_view word, std::span<const std::string_view> known) {
     if (word.size() > kLongestWord) return std::nullopt;
+    known = known.first(std::min(known.size(), kMostWords));
     std::optional<std::string_view> best;
     std::size_t best_distance = std::max<std::size_t>(1, word.size() / 3) + 1;
     for (const std::string_view candidate : known) {

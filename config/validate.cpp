@@ -1,6 +1,9 @@
 #include "config/validate.h"
 
 #include <algorithm>
+#include <map>
+#include <optional>
+#include <set>
 #include <string>
 #include <string_view>
 #include <vector>
@@ -25,11 +28,28 @@ Value item(const Value& array, std::size_t i) {
     return array.node.kind == Node::Kind::array ? array.item(i) : array;
 }
 
+// What other values may name.
+class Names {
+  public:
+    template <class Named>
+    explicit Names(const std::vector<Named>& all) {
+        for (const Named& each : all) in_order_.push_back(each.name);
+        sorted_ = {in_order_.begin(), in_order_.end()};
+    }
+
+    bool contains(std::string_view name) const { return sorted_.contains(name); }
+    std::string suggestion(std::string_view name) const { return did_you_mean(name, in_order_); }
+
+  private:
+    std::vector<std::string_view> in_order_;
+    std::set<std::string_view> sorted_;
+};
+
 // Looks at one value unless there is an error in it already.
 class Validator {
   public:
     Validator(Reader& reader, const Value& root, const Config& config, const Judges& judges)
-        : reader_(reader), root_(root), config_(config), judges_(judges) {}
+        : reader_(reader), root_(root), config_(config), judges_(judges), listeners_(config.listen) {}
 
     void listeners();
     void certificates();
@@ -62,6 +82,7 @@ class Validator {
     const Value& root_;
     const Config& config_;
     const Judges& judges_;
+    const Names listeners_;
 };
 
 // Port 0 is another one each time.
@@ -80,20 +101,49 @@ bool has_default_name(const Listen& listen) {
     return listen.name == listen.address.text;
 }
 
+// Nothing where no other can be at the same place.
+std::optional<std::string> place(const Address& address) {
+    if (!address.unix_path.empty()) return address.unix_path;
+    if (address.port == 0) return std::nullopt;
+    return address.host + ' ' + std::to_string(address.port);
+}
+
+// Listeners that have something in common. Who gets on with one of them gets on with all, as long as they do
+// with each other: so the first is enough to compare with, however many there are.
+struct Company {
+    const Listen* first;
+    bool in_peace = true;
+
+    /// Whether `listen` gets on with all that came before it.
+    template <class GetOn>
+    bool welcomes(const Listen& listen, GetOn get_on) {
+        const bool welcome = in_peace && (&listen == first || get_on(*first, listen));
+        in_peace = welcome;
+        return welcome;
+    }
+};
+
 void Validator::listeners() {
     const auto listen = key(root_, "listen");
     if (!listen) return;
-    const auto& all = config_.listen;
-    for (std::size_t i = 1; i < all.size(); ++i) {
-        for (std::size_t j = 0; j < i; ++j) {
-            const Value entry = item(*listen, i);
-            if (same_place(all[i].address, all[j].address) && !share(all[i], all[j]))
-                complain(key(entry, "address").value_or(entry),
-                         quote(all[i].address.text) + " is listened on already");
-            else if (all[i].name == all[j].name && !(has_default_name(all[i]) && has_default_name(all[j])))
-                complain(key(entry, "name").value_or(entry),
-                         "another listener is named " + quote(all[i].name) + " already");
-        }
+    std::map<std::string, Company> places, names;
+    const auto both_default = [](const Listen& a, const Listen& b) {
+        return has_default_name(a) && has_default_name(b);
+    };
+    for (std::size_t i = 0; i < config_.listen.size() && !reader_.full(); ++i) {
+        const Listen& each = config_.listen[i];
+        const auto at = place(each.address);
+        const bool may_listen = !at || places.try_emplace(*at, &each).first->second.welcomes(each, share);
+        const bool may_be_named =
+            names.try_emplace(each.name, &each).first->second.welcomes(each, both_default);
+        if (may_listen && may_be_named) continue;
+        const Value entry = item(*listen, i);
+        if (!may_listen)
+            complain(key(entry, "address").value_or(entry),
+                     quote(each.address.text) + " is listened on already");
+        else
+            complain(key(entry, "name").value_or(entry),
+                     "another listener is named " + quote(each.name) + " already");
     }
 }
 
@@ -167,11 +217,9 @@ void Validator::match(const Value& rule, const Match& settings) {
     }
     const auto listener = key(*match, "listener");
     if (!listener) return;
-    std::vector<std::string_view> names;
-    for (const Listen& listen : config_.listen) names.push_back(listen.name);
-    if (std::find(names.begin(), names.end(), settings.listener) != names.end()) return;
+    if (listeners_.contains(settings.listener)) return;
     complain(*listener,
-             "no listener is named " + quote(settings.listener) + did_you_mean(settings.listener, names));
+             "no listener is named " + quote(settings.listener) + listeners_.suggestion(settings.listener));
 }
 
 bool at_segment(std::string_view path, std::string_view prefix) {
@@ -195,10 +243,9 @@ void Validator::strip_prefix(const Value& route, const Route& settings) {
 
 void Validator::routes() {
     const auto routes = key(root_, "routes");
-    std::vector<std::string_view> names;
-    for (const Upstream& upstream : config_.upstreams) names.push_back(upstream.name);
+    const Names names(config_.upstreams);
     std::optional<std::size_t> everything;
-    for (std::size_t i = 0; routes && i < routes->node.items.size(); ++i) {
+    for (std::size_t i = 0; routes && i < routes->node.items.size() && !reader_.full(); ++i) {
         const Value route = routes->item(i);
         const Route& settings = config_.routes[i];
         if (everything) {
@@ -209,9 +256,9 @@ void Validator::routes() {
         match(route, settings.match);
         strip_prefix(route, settings);
         const auto upstream = key(route, "upstream");
-        if (upstream && std::find(names.begin(), names.end(), settings.upstream) == names.end()) {
+        if (upstream && !names.contains(settings.upstream)) {
             complain(*upstream, "no upstream is named " + quote(settings.upstream) +
-                                    did_you_mean(settings.upstream, names));
+                                    names.suggestion(settings.upstream));
         }
         if (settings.match == Match{} && !reader_.complained_about(route.pointer)) everything = i;
     }
@@ -228,12 +275,11 @@ void Validator::limits() {
     const auto limits = key(root_, "limits");
     if (!limits || limits->node.kind != Node::Kind::array) return;
     const auto& all = config_.limits;
-    for (std::size_t i = 0; i < all.size(); ++i) {
+    std::set<std::string_view> names;
+    for (std::size_t i = 0; i < std::min(all.size(), kMaxLimits); ++i) {
         const Value limit = limits->item(i);
         match(limit, all[i].match);
-        const auto same =
-            std::find_if(all.begin(), all.end(), [&](const Limit& l) { return l.name == all[i].name; });
-        if (same != all.begin() + static_cast<std::ptrdiff_t>(i))
+        if (!names.insert(all[i].name).second)
             complain(key(limit, "name").value_or(limit),
                      "another limit is named " + quote(all[i].name) + " already");
     }

@@ -1,3 +1,6 @@
+#include <ctime>
+#include <string>
+
 #include <gtest/gtest.h>
 
 #include "config/names.h"
@@ -215,6 +218,33 @@ TEST(Limits, NamesAreUnique) {
                  "/limits/1/name", "another limit is named \"x\" already");
     expect_error(with(R"("limits": [ { "rate": "1/s", "name": "limit-2" }, @{ "rate": "2/s" } ])"),
                  "/limits/1", "another limit is named \"limit-2\" already");
+}
+
+std::string joined(int count, const auto& each) {
+    std::string out;
+    for (int i = 0; i < count; ++i) out += (i > 0 ? "," : "") + each(std::to_string(i));
+    return out;
+}
+
+// Comparing each with each would be some 10^9 comparisons, and many seconds.
+TEST(Limits, AndWhateverElseHasANameAreJudgedInNoTimeHoweverMany) {
+    const auto seconds_for = [](const std::string& text) {
+        const std::clock_t begin = std::clock();
+        errors_of(text);
+        return static_cast<double>(std::clock() - begin) / CLOCKS_PER_SEC;
+    };
+    const auto limits =
+        joined(80'000, [](const std::string& i) { return R"({"rate":"1/s","name":")" + i + "\"}"; });
+    EXPECT_LT(seconds_for(with("\"limits\":[" + limits + "]")), 5);
+    const auto listeners = joined(60'000, [](const std::string& i) {
+        return R"({"name":")" + i + R"(","address":"unix:/)" + i + "\"}";
+    });
+    EXPECT_LT(seconds_for(with("\"listen\":[" + listeners + "]")), 5);
+    const auto upstreams =
+        joined(50'000, [](const std::string& i) { return "\"" + i + R"(":{"servers":["a:1"]})"; });
+    const auto routes = joined(
+        50'000, [](const std::string& i) { return R"({"upstream":")" + i + R"(","match":{"path":"/"}})"; });
+    EXPECT_LT(seconds_for("{\"upstreams\":{" + upstreams + "},\"routes\":[" + routes + "]}"), 5);
 }
 
 TEST(Limits, AreAtMostThirtyTwo) {
