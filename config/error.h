@@ -14,7 +14,8 @@ struct Error {
     std::string pointer;  // RFC 6901; empty: the document
     std::string message;
 
-    /// FILE:LINE:COLUMN: /json/pointer: message, without what is not known, on one line.
+    /// FILE:LINE:COLUMN: /json/pointer: message, without what is not known, on one line whatever a key or the
+    /// file's name holds.
     std::string to_string() const;
     bool operator==(const Error&) const = default;
 };

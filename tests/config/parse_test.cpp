@@ -130,6 +130,12 @@ TEST(Parse, AVariableInAKeyIsOneError) {
                  "/routes/0/match/header/${A:-X}", "names are not expanded: write the key out");
 }
 
+TEST(Parse, AnErrorIsOneLineWhateverTheKeyHolds) {
+    EXPECT_EQ(lines(errors_of(with(R"("a\n\u001b[31m\u0085\u202e\\": 1)"))),
+              "f:1:22: /a\\u000a\\u001b[31m\\u0085\\u202e\\: unknown key "
+              "\"a\\u000a\\u001b[31m\\u0085\\u202e\\\"\n");
+}
+
 TEST(Parse, WhatAVariableHoldsIsChecked) {
     expect_error(
         "{ \"upstream\": @\"a:${PORT}\" }", "/upstream",
