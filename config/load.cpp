@@ -38,18 +38,21 @@ class File {
 
     bool is_open() const { return descriptor_ >= 0; }
 
-    // One byte more than parse() takes is enough to tell. 0, or errno.
-    int read_all(std::string& text) const {
+    // One byte more than parse() takes is enough to tell. Nothing, or what went wrong.
+    std::string read_all(std::string& text) const {
         while (text.size() <= kMaxFileBytes) {
             char piece[64 * 1024];
             const ssize_t count = ::read(descriptor_, piece, sizeof piece);
-            if (count == 0) return 0;
+            if (count == 0) break;
             if (count < 0 && errno == EINTR) continue;
-            if (count < 0 && errno == EAGAIN && wait_for_more()) continue;
-            if (count < 0) return errno;
+            if (count < 0 && errno == EAGAIN) {
+                if (wait_for_more()) continue;
+                return "nothing came from this pipe for 1 s";
+            }
+            if (count < 0) return reason(errno);
             text.append(piece, static_cast<std::size_t>(count));
         }
-        return 0;
+        return {};
     }
 
   private:
@@ -68,7 +71,7 @@ std::expected<Config, Errors> load(const std::string& path, const Environment& e
     const File file(path);
     if (!file.is_open()) return about_the_file(path, reason(errno));
     std::string text;
-    if (const int error = file.read_all(text)) return about_the_file(path, reason(error));
+    if (auto problem = file.read_all(text); !problem.empty()) return about_the_file(path, std::move(problem));
     return parse(text, path, environment, judges);
 }
 
