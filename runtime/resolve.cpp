@@ -1,6 +1,7 @@
 #include "runtime/resolve.h"
 
 #include <cerrno>
+#include <exception>
 #include <memory>
 #include <utility>
 
@@ -8,14 +9,12 @@
 #include <netdb.h>
 
 #include "runtime/blocking.h"
-#include "runtime/semaphore.h"
+#include "runtime/task_group.h"
 #include "runtime/this_task.h"
 
 namespace sluice::runtime {
 
 namespace {
-
-using Answer = std::expected<std::vector<Endpoint>, error_code>;
 
 // Lookups under way in the process, those that nobody waits for any more included: where no server of names
 // answers, each keeps its thread, and others need some too.
@@ -43,7 +42,7 @@ error_code to_error(int result) {
 }
 
 // Never inlined: reads errno, and resolve() parks.
-[[gnu::noinline]] Answer look_up(const std::string& host, std::uint16_t port, int flags) {
+[[gnu::noinline]] Resolved look_up(const std::string& host, std::uint16_t port, int flags) {
     addrinfo hints{};
     hints.ai_family = AF_UNSPEC;
     hints.ai_socktype = SOCK_STREAM;
@@ -59,18 +58,56 @@ error_code to_error(int result) {
     return endpoints;
 }
 
-}  // namespace
-
-Answer resolve(const std::string& host, std::uint16_t port, Time deadline) {
-    if (Answer digits = look_up(host, port, AI_NUMERICHOST)) return digits;
-    static Semaphore free(kLookupsMax);
-    if (free.try_acquire_until(deadline)) {
-        auto answer =
-            blocking_until(deadline, [host, port, place = Place(free)] { return look_up(host, port, 0); });
-        if (answer) return *std::move(answer);
-    }
+Resolved gave_up() {
     return std::unexpected(this_task::cancelled() ? error_code(boost::asio::error::operation_aborted)
                                                   : error_code(boost::asio::error::timed_out));
 }
+
+Semaphore& places() {
+    static Semaphore free(kLookupsMax);
+    return free;
+}
+
+}  // namespace
+
+Resolved resolve(const std::string& host, std::uint16_t port, Time deadline) {
+    if (Resolved digits = look_up(host, port, AI_NUMERICHOST)) return digits;
+    if (places().try_acquire_until(deadline)) {
+        auto answer = blocking_until(
+            deadline, [host, port, place = Place(places())] { return look_up(host, port, 0); });
+        if (answer) return *std::move(answer);
+    }
+    return gave_up();
+}
+
+Resolved resolve_patiently(const std::string& host, std::uint16_t port, Duration patience,
+                           const std::function<void()>& late) {
+    if (Resolved digits = look_up(host, port, AI_NUMERICHOST)) return digits;
+    return detail::resolve_patiently(
+        places(), [host, port] { return look_up(host, port, 0); }, patience, late);
+}
+
+namespace detail {
+
+Resolved resolve_patiently(Semaphore& places, std::function<Resolved()> look_up, Duration patience,
+                           const std::function<void()>& late) {
+    if (!places.try_acquire_until(kNever)) return gave_up();
+    Place place(places);
+    TaskGroup clock;
+    try {
+        clock.go([&] {
+            this_task::sleep_for(patience);
+            if (!this_task::cancelled()) late();
+        });
+    } catch (const std::exception&) {  // no memory for a task: nobody is told
+    }
+    auto answer = blocking_until(
+        kNever, [look_up = std::move(look_up), place = std::move(place)] { return look_up(); });
+    clock.cancel();
+    clock.wait();
+    return answer ? *std::move(answer) : gave_up();
+}
+
+}  // namespace detail
 
 }  // namespace sluice::runtime

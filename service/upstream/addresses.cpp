@@ -32,7 +32,10 @@ std::expected<std::vector<runtime::Endpoint>, Error> Addresses::in_turn(runtime:
         const std::scoped_lock hold(lock_);
         all = known_;
     }
-    if (all.empty()) return std::unexpected(Error::lookup);
+    if (all.empty()) {
+        doubt();
+        return std::unexpected(Error::lookup);
+    }
     const std::size_t first = turn_.fetch_add(1, std::memory_order_relaxed) % all.size();
     std::rotate(all.begin(), all.begin() + static_cast<std::ptrdiff_t>(first), all.end());
     return all;
@@ -48,27 +51,46 @@ bool Addresses::contain(const runtime::Endpoint& address) const {
 }
 
 void Addresses::keep_looking_up(const Resolve& resolve, const Tell& tell) {
-    for (bool first = true; !runtime::this_task::cancelled(); first = false) {
-        const bool found = look_up(resolve, tell);
-        if (first) first_.done();
-        // A doubt does not wait its half minute, but there is a second between two lookups in any case.
-        runtime::this_task::sleep_for(kAgain);
+    runtime::Duration again = kAgain;
+    while (!runtime::this_task::cancelled()) {
+        const Outcome outcome = look_up(resolve, tell);
+        const runtime::Duration pause = outcome == Outcome::found ? kHolds : again;
+        again = outcome == Outcome::found ? kAgain : std::min<runtime::Duration>(again * 2, kAgainMax);
+        // A doubt does not wait that long, but there is a second between two lookups in any case.
+        const runtime::Time next = runtime::now() + pause;
+        runtime::this_task::sleep_for(outcome == Outcome::late ? pause : kAgain);
         doubted_.store(false, std::memory_order_relaxed);
-        const runtime::Duration rest = found ? kHolds - kAgain : runtime::Duration::zero();
-        (void)doubts_.try_acquire_until(runtime::now() + rest);
+        (void)doubts_.try_acquire_until(next);
     }
+    note_first();
 }
 
-bool Addresses::look_up(const Resolve& resolve, const Tell& tell) {
-    auto found = resolve(host_, port_, runtime::now() + kPatience);
-    if (runtime::this_task::cancelled()) return false;
-    const bool failed = !found;
-    if (failed != std::exchange(failing_, failed))
-        tell(failed ? News::failed : News::recovered, failed ? found.error().message() : "");
-    if (failed) return false;
+Addresses::Outcome Addresses::look_up(const Resolve& resolve, const Tell& tell) {
+    bool late = false;
+    auto found = resolve(host_, port_, kPatience, [&] {
+        late = true;
+        note(true, runtime::error_code(boost::asio::error::timed_out).message(), tell);
+    });
+    if (runtime::this_task::cancelled()) return Outcome::failed;
+    if (!found) {
+        note(true, found.error().message(), tell);
+        return late ? Outcome::late : Outcome::failed;
+    }
     const std::size_t count = found->size();
-    if (learn(std::move(*found))) tell(News::moved, std::to_string(count));
-    return true;
+    const bool moved = learn(std::move(*found));
+    note(false, "", tell);
+    if (moved) tell(News::moved, std::to_string(count));
+    return Outcome::found;
+}
+
+// What a lookup has come to, or is taken to have.
+void Addresses::note(bool failed, std::string_view reason, const Tell& tell) {
+    if (failed != std::exchange(failing_, failed)) tell(failed ? News::failed : News::recovered, reason);
+    note_first();
+}
+
+void Addresses::note_first() {
+    if (!std::exchange(asked_, true)) first_.done();
 }
 
 // Whether there were other addresses before.

@@ -52,21 +52,22 @@ void keep_checking(Server& server, const config::Health& settings, telemetry::Lo
 }
 
 void keep_looking_up(Server& server, telemetry::Log& log) {
-    server.addresses.keep_looking_up(runtime::resolve, [&](Addresses::News news, std::string_view detail) {
-        const std::string_view upstream = server.upstream();
-        const std::string_view name = server.address();
-        switch (news) {
-            case Addresses::News::failed:
-                return log.warn("the server's name cannot be looked up; what was known of it holds",
-                                {{"upstream", upstream}, {"server", name}, {"reason", detail}});
-            case Addresses::News::recovered:
-                return log.info("the server's name can be looked up again",
-                                {{"upstream", upstream}, {"server", name}});
-            case Addresses::News::moved:
-                return log.info("the server's name stands for other addresses now",
-                                {{"upstream", upstream}, {"server", name}, {"addresses", detail}});
-        }
-    });
+    server.addresses.keep_looking_up(
+        runtime::resolve_patiently, [&](Addresses::News news, std::string_view detail) {
+            const std::string_view upstream = server.upstream();
+            const std::string_view name = server.address();
+            switch (news) {
+                case Addresses::News::failed:
+                    return log.warn("the server's name cannot be looked up; what was known of it holds",
+                                    {{"upstream", upstream}, {"server", name}, {"reason", detail}});
+                case Addresses::News::recovered:
+                    return log.info("the server's name can be looked up again",
+                                    {{"upstream", upstream}, {"server", name}});
+                case Addresses::News::moved:
+                    return log.info("the server's name stands for other addresses now",
+                                    {{"upstream", upstream}, {"server", name}, {"addresses", detail}});
+            }
+        });
 }
 
 }  // namespace

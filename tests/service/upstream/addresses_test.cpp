@@ -32,11 +32,17 @@ config::Address name() {
 class Names : public runtime::InVirtualTime {
   protected:
     Resolve resolve() {
-        return [this](const std::string& host, std::uint16_t port, runtime::Time) -> Answer {
+        return [this](const std::string& host, std::uint16_t port, runtime::Duration patience,
+                      const std::function<void()>& late) -> Answer {
             EXPECT_EQ(host, "app");
             EXPECT_EQ(port, 3000);
             ++asked;
-            runtime::this_task::sleep_for(takes);
+            const runtime::Time end = runtime::now() + takes;
+            if (takes > patience) {
+                runtime::this_task::sleep_for(patience);
+                if (!runtime::this_task::cancelled()) late();
+            }
+            runtime::this_task::sleep_until(end);
             return answer;
         };
     }
@@ -144,7 +150,7 @@ TEST_F(Names, ThatStopResolvingKeepTheirAddressesAndAreTold) {
         runtime::this_task::sleep_for(60s);
         EXPECT_EQ(now_at(addresses), std::vector{at(1)});
         EXPECT_EQ(news, std::vector{Addresses::News::failed}) << "once, however often it is tried";
-        EXPECT_GE(asked, 20) << "it is tried every second";
+        EXPECT_EQ(asked, 6) << "it is tried after 1, 2, 4 and 8 seconds";
         answer = std::vector{at(1)};
         runtime::this_task::sleep_for(2s);
         EXPECT_EQ(news, (std::vector{Addresses::News::failed, Addresses::News::recovered}));
@@ -161,6 +167,51 @@ TEST_F(Names, ThatNeverResolvedFailAtOnceUntilTheyDo) {
         answer = std::vector{at(1)};
         runtime::this_task::sleep_for(2s);
         EXPECT_EQ(now_at(addresses), std::vector{at(1)});
+    });
+}
+
+TEST_F(Names, ThatSomebodyAsksForAreTriedEverySecond) {
+    answer = std::unexpected(runtime::error_code(boost::asio::error::host_not_found));
+    looking_up([&](Addresses& addresses) {
+        for (int i = 0; i < 300; ++i) {
+            EXPECT_EQ(addresses.in_turn(runtime::now() + 1s).error(), Error::lookup);
+            runtime::this_task::sleep_for(100ms);
+        }
+        EXPECT_GE(asked, 25);
+        EXPECT_LE(asked, 31);
+    });
+}
+
+TEST_F(Names, ThatTakeTooLongFailAndAreNotAskedForTwiceAtATime) {
+    takes = 25s;
+    looking_up([&](Addresses& addresses) {
+        runtime::this_task::sleep_for(9s);
+        EXPECT_EQ(addresses.in_turn(runtime::now() + 500ms).error(), Error::timeout);
+        const runtime::Time start = runtime::now();
+        EXPECT_EQ(addresses.in_turn(runtime::now() + 5s).error(), Error::lookup);
+        EXPECT_LT(runtime::now() - start, 600ms) << "nobody waits for it beyond its ten seconds";
+        EXPECT_EQ(news, std::vector{Addresses::News::failed});
+        runtime::this_task::sleep_for(14s);
+        EXPECT_EQ(asked, 1);
+        runtime::this_task::sleep_for(2s);
+        EXPECT_EQ(now_at(addresses), std::vector{at(1)}) << "an answer is one, however late";
+        EXPECT_EQ(news, (std::vector{Addresses::News::failed, Addresses::News::recovered}));
+    });
+}
+
+// Each keeps a place that others could have.
+TEST_F(Names, WhoseServersAreSilentAreTriedLessOftenThoughSomebodyAsks) {
+    takes = 15s;
+    answer = std::unexpected(runtime::error_code(boost::asio::error::host_not_found_try_again));
+    looking_up([&](Addresses& addresses) {
+        runtime::this_task::sleep_for(11s);
+        const runtime::Time end = runtime::now() + 300s;
+        while (runtime::now() < end) {
+            EXPECT_EQ(addresses.in_turn(runtime::now() + 1s).error(), Error::lookup);
+            runtime::this_task::sleep_for(1s);
+        }
+        EXPECT_EQ(asked, 10) << "15 s each, then 1, 2, 4, 8, 16, and 30 s";
+        EXPECT_EQ(news, std::vector{Addresses::News::failed});
     });
 }
 
