@@ -22,7 +22,7 @@ void check_errors(const Errors& errors, std::string_view text) {
     require(!errors.empty());
     unsigned line = 1;
     for (const Error& error : errors) {
-        require(!error.message.empty() && !error.message.contains('\n'));
+        require(!error.message.empty() && !error.to_string().contains('\n'));
         require(error.line >= line && error.line <= text.size() + 1 && error.column <= text.size() + 1);
         line = error.line;
     }
