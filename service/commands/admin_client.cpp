@@ -48,13 +48,16 @@ std::expected<std::vector<Endpoint>, std::string> resolve(asio::io_context& io, 
 // operations only.
 class Exchange {
   public:
-    Exchange(asio::io_context& io, std::chrono::milliseconds timeout) : io_(io), stream_(io) {
-        stream_.expires_after(timeout);
-    }
+    Exchange(asio::io_context& io, std::chrono::milliseconds timeout)
+        : io_(io), stream_(io), deadline_(std::chrono::steady_clock::now() + timeout) {}
 
+    // Each address with a socket of its own: the families differ (localhost is ::1 and 127.0.0.1), and a
+    // socket that failed to connect is not to be used again.
     error_code connect(const std::vector<Endpoint>& endpoints) {
         error_code error = asio::error::host_not_found;
         for (const Endpoint& endpoint : endpoints) {
+            stream_.close();
+            stream_.expires_at(deadline_);
             error = step([&](auto done) { stream_.async_connect(endpoint, done); });
             if (!error || error == beast::error::timeout) break;
         }
@@ -81,6 +84,7 @@ class Exchange {
 
     asio::io_context& io_;
     beast::basic_stream<asio::generic::stream_protocol> stream_;
+    const std::chrono::steady_clock::time_point deadline_;
     beast::flat_buffer buffer_;
 };
 

@@ -8,6 +8,7 @@ import subprocess
 import pytest
 
 from support.client import get
+from support.names import Names
 from support.ports import free_port
 from support.sluice import BINARY, LEASH, ROOT, run
 
@@ -187,6 +188,17 @@ def test_healthcheck(pair):
     proxy.sluice.stop()
     done = run("healthcheck", "-a", admin)
     assert done.returncode == 1 and done.stderr.count("\n") == 1
+
+
+def test_every_address_of_a_name_is_tried(pair, tmp_path):
+    """As with localhost, which is ::1 first, where Sluice listens on 127.0.0.1 only."""
+    host, port = pair().sluice.admin
+    names = Names(tmp_path)
+    names.stand_for(sidecar=["::1", host], several=["::1", "127.0.0.9", host])
+    for name in ("sidecar", "several"):
+        for command in ("healthcheck", "stats"):
+            done = run(command, "-a", f"{name}:{port}", environment=names.environment)
+            assert done.returncode == 0, done.stderr
 
 
 def test_stats_is_a_table(pair):
