@@ -248,6 +248,19 @@ def watch_command(proxy):
     return [*LEASH, BINARY, "stats", "--watch", "-a", "{}:{}".format(*proxy.sluice.admin)]
 
 
+def test_the_demo_has_nothing_to_warn_of(start_sluice):
+    """What `./dev run` serves, at other ports."""
+    text = (ROOT / "docker/demo.json").read_text()
+    for port in ("8080", "8081"):
+        text = text.replace(f":{port}", f":{free_port()}").replace("0.0.0.0", "127.0.0.1")
+    sluice = start_sluice(json.loads(re.sub(r"(?m)^ *//.*$", "", text)))
+    with sluice.client() as client:
+        assert client.get().body == b"Hello from the demo application.\n"
+    sluice.stop()
+    warnings = [line for line in sluice.output.splitlines() if "warn" in line and "ulimit" not in line]
+    assert not warnings
+
+
 NOT_YET = re.compile("not supported yet")
 
 
