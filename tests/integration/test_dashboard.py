@@ -141,6 +141,36 @@ def test_the_button_works_with_the_token(start_sluice, scripted, browser):
     assert '"total": 0' in sluice.ask_admin("GET", "/bans", headers=bearer)[2]
 
 
+@pytest.mark.parametrize("first", ["by itself", "at the button"])
+def test_another_token_is_asked_for_when_it_changes(start_sluice, scripted, browser, first):
+    config = {"upstream": scripted().address, "admin": {"address": f"127.0.0.1:{free_port()}", "token": "s3cret"}}
+    sluice = start_sluice(config)
+    assert sluice.ask_admin("PUT", "/bans/192.0.2.1", '{"for": "1h"}', {"Authorization": "Bearer s3cret"})[0] == 200
+    browser.open(url(sluice))
+    browser.wait_for("return document.activeElement.id === 'token'", "asked for the token")
+    browser.keys(*"s3cret", "\ue007")
+    browser.wait_for("return document.querySelector('#bans button')", "the ban")
+    sluice.write({**config, "admin": {**config["admin"], "token": "0ther"}})
+    wait_until(lambda: sluice.ask_admin("GET", "/stats", headers={"Authorization": "Bearer 0ther"})[0] == 200, "the new token in force")
+    if first == "at the button":
+        browser.run("document.querySelector('#bans button')?.click()")
+    browser.wait_for("return document.activeElement.id === 'token'", "asked for the new one")
+    assert browser.text("#page") == "" and browser.text("#refused") == "This token was not accepted."
+    browser.keys(*"0ther", "\ue007")
+    browser.wait_for(LIVE, "live")
+    browser.wait_for("return document.querySelector('#bans button')", "the ban, still")
+
+
+def test_any_call_that_is_refused_asks_for_the_token(pair, browser):
+    """The stream of before goes on here, as it does until the service has ended it."""
+    proxy = pair()
+    browser.open(url(proxy.sluice))
+    browser.wait_for(LIVE, "live")
+    browser.run("window.fetch = async () => new Response('', { status: 401 })")
+    browser.wait_for("return document.activeElement.id === 'token'", "asked for it")
+    assert browser.text("#page") == ""
+
+
 def test_nothing_but_the_page_and_its_calls_is_loaded(pair, browser):
     proxy = pair()
     browser.open(url(proxy.sluice))

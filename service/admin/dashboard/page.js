@@ -200,4 +200,4 @@ theme();
 draw();
 follow({ show: stats => { const begins = !last; show(stats); $('leave').hidden = !sessionStorage.getItem(kToken); if (begins) clients(), bans(); },
   lost: () => state('lost', 'connection lost'), door });
-setInterval(() => { if (!document.hidden) clients(), bans(); }, 3000);
+setInterval(() => { if (!document.hidden && !$('page').hidden) clients(), bans(); }, 3000);
