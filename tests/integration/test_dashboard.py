@@ -141,6 +141,34 @@ def test_the_button_works_with_the_token(start_sluice, scripted, browser):
     assert '"total": 0' in sluice.ask_admin("GET", "/bans", headers=bearer)[2]
 
 
+def test_a_key_that_several_limits_shut_out_has_a_button_in_each_row(pair, browser):
+    shut = {"rate": "1/h", "burst": 1, "ban": {"after": 1, "within": "1m", "for": "2h"}}
+    proxy = pair(limits=[{"name": name, "match": {"path_prefix": f"/{name}/"}, **shut} for name in ("a", "b")])
+    client = proxy.client(source="127.0.0.2")
+    for path in ("/a/", "/b/"):
+        wait_until(lambda: client.get(path).status == 403, "banned")
+    browser.open(url(proxy.sluice))
+    wait_until(lambda: sorted(row[1] for row in cells(browser, "#bans") if row[1:]) == ["what a limits", "what b limits"], "both")
+    assert [row[5] for row in cells(browser, "#bans")] == ["let in"] * 2
+    browser.press("[aria-label='Let in 127.0.0.2']")
+    wait_until(lambda: cells(browser, "#bans") == [["Nobody is shut out."]], "let in everywhere")
+
+
+def test_why_somebody_was_not_let_in_is_shown(pair, browser):
+    proxy = pair()
+    assert proxy.sluice.ask_admin("PUT", "/bans/192.0.2.1", '{"for": "1h"}')[0] == 200
+    browser.open(url(proxy.sluice))
+    browser.wait_for("return document.querySelector('#bans button')", "the ban")
+    # In the place of the service: the console would tell of its 404, as of what a page has lost.
+    browser.run("""
+        window.fetch = (answer => async (path, how) => how.method === 'DELETE' ? answers.shift() : answer(path, how))(fetch);
+        window.answers = [new Response('{"detail": "nobody of this key is banned"}', { status: 404 }), new Response('', { status: 403 }),
+          new Response('{}', { status: 200 })];""")
+    for told in ("192.0.2.1 was not let in: nobody of this key is banned", "192.0.2.1 was not let in: status 403", ""):
+        browser.press("#bans button")
+        wait_until(lambda: browser.text("#not-let-in") == told, "why")
+
+
 @pytest.mark.parametrize("first", ["by itself", "at the button"])
 def test_another_token_is_asked_for_when_it_changes(start_sluice, scripted, browser, first):
     config = {"upstream": scripted().address, "admin": {"address": f"127.0.0.1:{free_port()}", "token": "s3cret"}}

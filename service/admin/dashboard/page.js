@@ -118,19 +118,28 @@ async function clients() {
   } catch { /* the state says so */ }
 }
 
-const kBans = 20, doors = new Map();  // the button of each key that is shown
-function letIn(key) {
-  if (!doors.has(key)) {
-    const button = el('button', { 'aria-label': 'Let in ' + key }, 'let in');
+const kBans = 20, doors = new Map();  // the button of each row that is shown: a key may be shut out of several limits
+const doorOf = ban => JSON.stringify([ban.key, ban.limit]);
+function letIn(ban) {
+  if (!doors.has(doorOf(ban))) {
+    const button = el('button', { 'aria-label': 'Let in ' + ban.key }, 'let in');
     button.addEventListener('click', async () => {
       button.disabled = true;
-      try { await ask('bans/' + encodeURIComponent(key), undefined, 'DELETE'); } catch { /* the state says so */ }
+      say($('not-let-in'), await whyNotLetIn(ban.key));
       button.disabled = false;
       bans();
     });
-    doors.set(key, button);
+    doors.set(doorOf(ban), button);
   }
-  return doors.get(key);
+  return doors.get(doorOf(ban));
+}
+async function whyNotLetIn(key) {
+  try {
+    const answer = await ask('bans/' + encodeURIComponent(key), undefined, 'DELETE');
+    if (answer.ok || answer.status === 401) return '';  // for 401 the token is asked for
+    const { detail } = await answer.json().catch(() => ({}));
+    return `${key} was not let in: ${detail || 'status ' + answer.status}`;
+  } catch { return `${key} was not let in: no answer`; }
 }
 async function bans() {
   if (!last) return;
@@ -138,10 +147,10 @@ async function bans() {
     const answer = await ask(`bans?top=${kBans}`);
     if (!answer.ok) return;
     const { bans: list, total } = await answer.json();
-    for (const key of doors.keys()) if (!list.some(ban => ban.key === key)) doors.delete(key);
+    for (const door of doors.keys()) if (!list.some(ban => doorOf(ban) === door)) doors.delete(door);
     table('bans', [['key', 'l key'], ['from', 'l soft'], ['by', 'l soft wide'], ['since', 'soft wide'], ['left', ''], ['', '']], list.map(ban => [
       { text: ban.key, title: ban.key, hot: true }, ban.limit ? 'what ' + ban.limit + ' limits' : 'everything', ban.by === 'operator' ? 'an operator' : 'its refusals',
-      age(ban.since_seconds), { text: age(ban.left_seconds), title: 'until ' + ban.banned_until }, { node: letIn(ban.key) }]),
+      age(ban.since_seconds), { text: age(ban.left_seconds), title: 'until ' + ban.banned_until }, { node: letIn(ban) }]),
     'Nobody is shut out.', total > list.length ? 'and ' + count(total - list.length) + ' more' : '');
     const b = last.bans;
     chips('ban-counts', b.made + b.no_room ? [['made', count(b.made)], ['lifted', count(b.lifted)], ['over', count(b.expired)], ...(b.no_room ? [['found no room', count(b.no_room)]] : []), 'since the start'] : []);
