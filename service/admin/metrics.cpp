@@ -97,14 +97,15 @@ void write_service(Exposition& out, const Stats& stats) {
              stats.ready);
     out.only("sluice_overloaded", "gauge", "Whether new requests are told 503 because memory is short.",
              stats.overload.overloaded);
-    out.only("sluice_requests_shed_total", "counter", "Requests that were.", stats.totals.shed);
+    out.only("sluice_requests_shed_total", "counter", "Requests told 503 because memory was short.",
+             stats.totals.shed);
     if (stats.overload.limit_bytes > 0) {
         out.only("sluice_memory_used_bytes", "gauge",
                  "Memory of the container, inactive file cache excluded.", stats.overload.used_bytes);
         out.only("sluice_memory_limit_bytes", "gauge", "What the container may use.",
                  stats.overload.limit_bytes);
     }
-    out.only("sluice_uptime_seconds", "gauge", "Since the start.", seconds(stats.uptime));
+    out.only("sluice_uptime_seconds", "gauge", "Seconds since the process started.", seconds(stats.uptime));
     const auto& totals = stats.totals;
     out.only("sluice_connections_open", "gauge", "Client connections that are open.",
              totals.connections_open());
@@ -117,7 +118,8 @@ void write_service(Exposition& out, const Stats& stats) {
     out.sample(totals.handshakes_failed, {{"outcome", "failed"}});
     out.only("sluice_tunnels_open", "gauge", "Client connections that changed to another protocol.",
              totals.tunnels_open());
-    out.only("sluice_tunnels_total", "counter", "Client connections that ever did.", totals.tunnels_opened);
+    out.only("sluice_tunnels_total", "counter",
+             "Client connections that changed to another protocol, in all.", totals.tunnels_opened);
 }
 
 void write_requests(Exposition& out, const Stats& stats) {
@@ -191,10 +193,10 @@ void write_upstreams(Exposition& out, const Stats& stats) {
         for (const ServerFigures& server : upstream.servers)
             out.sample(server.ejected_for.has_value(),
                        {{"upstream", upstream.name}, {"server", server.address}});
-    each("sluice_upstream_ejections_total", "counter", "Times that the server was put out for that.",
-         &ServerFigures::ejections);
+    each("sluice_upstream_ejections_total", "counter",
+         "Times that the server was put out for failing too often in a row.", &ServerFigures::ejections);
     each("sluice_upstream_checks_total", "counter", "Health checks of the server.", &ServerFigures::checks);
-    each("sluice_upstream_checks_failed_total", "counter", "Those that it did not pass.",
+    each("sluice_upstream_checks_failed_total", "counter", "Health checks that the server did not pass.",
          &ServerFigures::checks_failed);
     each("sluice_upstream_requests_total", "counter", "Requests sent to the server.",
          &ServerFigures::requests);
@@ -212,7 +214,8 @@ void write_upstreams(Exposition& out, const Stats& stats) {
     };
     whole("sluice_upstream_connections_used", "Connections of the upstream that requests have.",
           &UpstreamFigures::connections_used);
-    whole("sluice_upstream_connections_max", "As many as they may have.", &UpstreamFigures::connections_max);
+    whole("sluice_upstream_connections_max", "Connections that the upstream may have at once.",
+          &UpstreamFigures::connections_max);
     whole("sluice_upstream_waiting", "Requests in line for a connection.", &UpstreamFigures::waiting);
     out.family("sluice_upstream_errors_total", "counter", "Requests that an upstream failed, by how.");
     for (std::size_t i = 1; i < stats.totals.upstream_failures.size(); ++i) {
@@ -231,7 +234,8 @@ void write_clients(Exposition& out, const Stats& stats) {
                "Entries removed: idle and owing nothing, or for room.");
     out.sample(stats.clients.evicted_idle, {{"reason", "idle"}});
     out.sample(stats.clients.evicted_full, {{"reason", "full"}});
-    out.only("sluice_clients_turned_away_total", "counter", "New keys that found no room in the table.",
+    out.only("sluice_clients_turned_away_total", "counter",
+             "Decisions on keys that found no room in the table, made on a bucket that they share.",
              stats.clients.turned_away);
     out.only("sluice_bans", "gauge", "Keys and networks that are shut out.", stats.bans.active);
     out.only("sluice_bans_bytes", "gauge", "Memory of bans and of the refusals that may lead to one.",
@@ -285,6 +289,8 @@ void write_runtime(Exposition& out, const Stats& stats) {
              r.switches);
     out.only("sluice_runtime_polls_total", "counter", "Times that a worker asked the kernel for events.",
              r.polls);
+    out.only("sluice_runtime_stale_workers_total", "counter",
+             "Times that a task held its worker up for 10 ms or more.", r.stale_workers);
     out.only("sluice_runtime_uncaught_exceptions_total", "counter", "Exceptions that left a task.",
              r.uncaught);
     out.only("sluice_runtime_blocking_jobs_total", "counter", "Calls that really block.", r.blocking_jobs);

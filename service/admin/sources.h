@@ -35,7 +35,7 @@ struct ClientTableFigures {
     std::uint64_t max = 0;
     std::uint64_t evicted_idle = 0;  // by the janitor
     std::uint64_t evicted_full = 0;  // to make room
-    std::uint64_t turned_away = 0;   // new keys that found no room
+    std::uint64_t turned_away = 0;   // decisions on shared buckets, for want of room
     std::uint64_t bytes = 0;
 };
 

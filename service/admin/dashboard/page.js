@@ -95,7 +95,7 @@ function details(now, per) {
   const c = now.clients, j = now.janitor, r = now.runtime, p = now.process, n = now.connections;
   pairs('connections', [['Open', count(n.open)], ['Accepted', count(n.accepted)], ['New', rate(per(s => s.connections.accepted)) + '/s'], ['Turned away', count(n.refused)],
     ['Clients that left early', count(now.requests.client_aborted)], ['Bodies in', size(per(s => s.requests.bytes_in)) + '/s'], ['Bodies out', size(per(s => s.requests.bytes_out)) + '/s']]);
-  pairs('table', [['Memory', size(c.bytes)], ['Forgotten, idle', count(c.evicted_idle)], ['Gone to make room', count(c.evicted_full)], ['Found no room', count(c.turned_away)],
+  pairs('table', [['Memory', size(c.bytes)], ['Forgotten, idle', count(c.evicted_idle)], ['Gone to make room', count(c.evicted_full)], ['On shared buckets', count(c.turned_away)],
     ['Janitor comes in', age(Math.max(j.next_in_seconds, 0))], ['Its last sweep of ' + count(j.sweeps), duration(j.last_sweep_seconds)], ['Its longest pause', duration(j.longest_pause_seconds)]]);
   pairs('runtime', [['Workers', count(r.workers)], ['Tasks', count(r.tasks.live)], ['At most', count(r.tasks.peak)], ['Started', rate(per(s => s.runtime.tasks.spawned)) + '/s'],
     ['Switches', rate(per(s => s.runtime.switches)) + '/s'], ['Steals', rate(per(s => s.runtime.steals)) + '/s'], ['Stacks, reserved', size(r.stack_bytes)]]);

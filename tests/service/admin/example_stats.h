@@ -71,6 +71,7 @@ inline Stats example_stats() {
     stats.runtime.scheduling_delay.counts[2] = 99;  // up to 5 µs
     stats.runtime.scheduling_delay.counts[9] = 1;   // up to 1 ms
     stats.runtime.scheduling_delay.sum = 1ms;
+    stats.runtime.stale_workers = 3;
     stats.process = {.cpu_seconds = 0.25, .resident_bytes = 9'000'000, .open_fds = 17, .max_fds = 1024};
     return stats;
 }

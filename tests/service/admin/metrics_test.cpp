@@ -118,6 +118,7 @@ TEST(Metrics, TellTheFiguresThatWereCounted) {
     EXPECT_EQ(value(families["sluice_ready"], {}), 1);
     EXPECT_EQ(value(families["sluice_janitor_sweeps_total"], {}), 1);
     EXPECT_EQ(value(families["sluice_runtime_tasks"], {}), 9);
+    EXPECT_EQ(value(families["sluice_runtime_stale_workers_total"], {}), 3);
     EXPECT_EQ(value(families["sluice_runtime_scheduling_delay_seconds"], {{"le", "5e-06"}}), 99);
     EXPECT_EQ(value(families["process_open_fds"], {}), 17);
 }
