@@ -13,7 +13,8 @@ namespace sluice::telemetry {
 /// Everything that was counted until now, over all workers: a value, what /stats and /metrics are made of.
 struct Totals {
     static constexpr std::size_t kStatusMin = 100;
-    static constexpr std::size_t kStatuses = 500;  // 100..599
+    static constexpr std::size_t kStatuses =
+        900;  // 100..999: what an upstream says goes on, 600 and above too
 
     std::uint64_t connections_accepted = 0;
     std::uint64_t connections_closed = 0;

@@ -59,9 +59,16 @@ TEST(Counters, TakeARequestThatGotNoAnswer) {
     for (const std::uint64_t n : totals.by_status) EXPECT_EQ(n, 0U);
 }
 
+TEST(Counters, EveryStatusOfThreeDigitsIsCounted) {
+    Counters counters(1);
+    for (const int status : {100, 599, 600, 999}) counters.account({.status = std::uint16_t(status)});
+    const Totals totals = counters.totals();
+    for (const std::size_t status : {100, 599, 600, 999}) EXPECT_EQ(totals.by_status.at(status - 100), 1U);
+}
+
 TEST(Counters, AStatusOutsideOfHttpIsNotCountedAsAnother) {
     Counters counters(1);
-    for (const int status : {1, 99, 600, 65535}) counters.account({.status = std::uint16_t(status)});
+    for (const int status : {1, 99, 1000, 65535}) counters.account({.status = std::uint16_t(status)});
     for (const std::uint64_t n : counters.totals().by_status) EXPECT_EQ(n, 0U);
     EXPECT_EQ(counters.totals().requests, 4U);
 }
