@@ -42,10 +42,36 @@ constexpr auto kPlain = [] {
 // A lambda, so that algorithms call it inline.
 constexpr auto plain = [](char c) { return kPlain[static_cast<std::uint8_t>(c)]; };
 
+// Of a sequence of two or three bytes.
+unsigned code_point(std::string_view s) {
+    const auto byte = [&](std::size_t i) { return static_cast<std::uint8_t>(s[i]); };
+    if (s.size() == 2) return (byte(0) & 0x1fU) << 6 | (byte(1) & 0x3fU);
+    return (byte(0) & 0x0fU) << 12 | (byte(1) & 0x3fU) << 6 | (byte(2) & 0x3fU);
+}
+
+// What a terminal obeys rather than shows (C1), and what makes a line look like several, or like another one
+// (U+2028, U+2029; the marks of direction, which Unicode has as Bidi_Control).
+bool misleads(std::string_view s) {
+    if (s.size() < 2 || s.size() > 3) return false;
+    const unsigned c = code_point(s);
+    const auto within = [=](unsigned low, unsigned high) { return c >= low && c <= high; };
+    return within(0x80, 0x9f) || c == 0x61c || within(0x200e, 0x200f) || within(0x2028, 0x202e) ||
+           within(0x2066, 0x2069);
+}
+
+std::string_view hex_escape(unsigned code, char (&scratch)[6]) {
+    static constexpr char kHex[] = "0123456789abcdef";
+    std::memcpy(scratch, "\\u", 2);
+    for (int i = 0; i < 4; ++i) scratch[2 + i] = kHex[code >> (12 - 4 * i) & 15];
+    return {scratch, 6};
+}
+
 // What the character that `s` begins with is written as. `scratch` holds an escape.
 std::string_view written_as(std::string_view s, std::size_t length, char (&scratch)[6]) {
     if (length == 0) return kReplacement;
-    if (length > 1 || plain(s[0])) return s.substr(0, length);
+    const std::string_view character = s.substr(0, length);
+    if (misleads(character)) return hex_escape(code_point(character), scratch);
+    if (length > 1 || plain(s[0])) return character;
     switch (s[0]) {
         case '"': return "\\\"";
         case '\\': return "\\\\";
@@ -53,12 +79,7 @@ std::string_view written_as(std::string_view s, std::size_t length, char (&scrat
         case '\r': return "\\r";
         case '\t': return "\\t";
     }
-    static constexpr char kHex[] = "0123456789abcdef";
-    const auto c = static_cast<std::uint8_t>(s[0]);
-    std::memcpy(scratch, "\\u00", 4);
-    scratch[4] = kHex[c >> 4];
-    scratch[5] = kHex[c & 15];
-    return {scratch, 6};
+    return hex_escape(static_cast<std::uint8_t>(s[0]), scratch);
 }
 
 }  // namespace

@@ -82,6 +82,18 @@ TEST(AccessLine, KeepsWhatIsUtf8AndReplacesWhatIsNot) {
               "\xef\xbf\xbd\xef\xbf\xbd\xef\xbf\xbd");
 }
 
+TEST(AccessLine, EscapesWhatATerminalObeysOrWhatReordersALine) {
+    RequestOutcome outcome;
+    outcome.target =
+        "/\u0080\u009b31m\u009f|\u00a0|\u061c\u200e\u200f|\u2028\u2029\u202a\u202e|\u2066\u2069|\u202f\u2065";
+    const std::string escaped =
+        "/\\u0080\\u009b31m\\u009f|\u00a0|\\u061c\\u200e\\u200f|\\u2028\\u2029\\u202a\\u202e|\\u2066\\u2069|"
+        "\u202f\u2065";
+    for (const LogFormat format : {LogFormat::json, LogFormat::text})
+        EXPECT_NE(line_of(outcome, format).find(escaped), std::string::npos) << line_of(outcome, format);
+    EXPECT_EQ(json::parse(line_of(outcome, LogFormat::json)).at("target"), outcome.target);
+}
+
 TEST(AccessLine, CutsALongTargetAndSaysSo) {
     RequestOutcome outcome;
     const std::string target = "/" + std::string(5000, 'a');
