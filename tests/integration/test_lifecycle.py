@@ -6,6 +6,7 @@ import os
 import pathlib
 import re
 import select
+import shutil
 import signal
 import socket
 import subprocess
@@ -16,7 +17,7 @@ import pytest
 
 from support.client import RawClient, crowd, get
 from support.ports import free_port
-from support.sluice import BINARY, LEASH, connected
+from support.sluice import BINARY, LEASH, Sluice, connected
 from support.upstream import response
 from support.wait import PATIENCE, wait_until
 from support.wire import Ended
@@ -347,6 +348,47 @@ def test_a_change_of_the_file_reloads(pair):
     proxy.sluice.write({"routes": [{"respond": {"status": 418}}]})
     client = proxy.client()
     wait_until(lambda: client.get().status == 418, "the change in force")
+
+
+def turn_the_link(live, fresh):
+    link = fresh.with_name("link")
+    link.symlink_to(fresh.name)
+    link.rename(live)
+
+
+def exchange(live, fresh):
+    live.rename(fresh.with_name("former-" + fresh.name))
+    fresh.rename(live)
+
+
+def make_again(live, fresh):
+    shutil.rmtree(live)
+    shutil.copytree(fresh, live)
+
+
+@pytest.mark.parametrize("inside", [".", "in/it"])
+@pytest.mark.parametrize("way", [turn_the_link, exchange, make_again])
+def test_another_folder_in_the_place_of_the_files_reloads(tmp_path, way, inside):
+    def folder(name):
+        made = tmp_path / name / inside
+        made.mkdir(parents=True)
+        for output in ("stdout", "stderr"):
+            (made / output).touch()
+        return made
+
+    def answering(status):
+        return {"routes": [{"respond": {"status": status}}]}
+
+    live = tmp_path / "live"
+    folder("first")
+    live.symlink_to("first") if way is turn_the_link else (tmp_path / "first").rename(live)
+    with Sluice(answering(200), live / inside) as sluice, sluice.client() as client:
+        for status in (418, 451):  # the second: what came in its place is watched, too
+            (folder(str(status)) / "sluice.json").write_text(json.dumps({**sluice.config, **answering(status)}))
+            way(live, tmp_path / str(status))
+            wait_until(lambda: client.get().status == status, f"{status}, from another folder")
+        sluice.write(answering(410))
+        wait_until(lambda: client.get().status == 410, "a change of the file itself")
 
 
 @pytest.mark.parametrize("key,value", [("admin", {"address": "127.0.0.1:1"}), ("runtime", {"workers": 1, "stack": "128KiB"})])
