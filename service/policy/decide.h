@@ -59,8 +59,8 @@ class Verdict {
 
     std::span<const Applied> applied() const { return applied_; }
     /// The limit nearest to refusing, of those that are enforced and were asked: the one that did, else the
-    /// one that fewest requests like this are left of, and of several the one that takes longest to have more.
-    /// nullptr: none was.
+    /// one that fewest requests like this are left of, and of several the one that takes longest to have
+    /// more. nullptr: none was.
     const Applied* nearest() const;
 
   private:

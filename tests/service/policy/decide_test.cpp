@@ -50,7 +50,8 @@ TEST(Decide, RulesForAddressesAreNotForWhoHasNone) {
     const Head head;
     for (const bool deny : {true, false}) {
         config::Config config;
-        (deny ? config.deny : config.allow) = {{address("::"), 0}};
+        const config::Cidr everybody{address("::"), 0};
+        (deny ? config.deny : config.allow).push_back(everybody);
         House house({limit_of("per-ip", 1, 1h, 1)}, config);
         const auto kind = [&] {
             return decide(house.policy, house.ledger.table, {head.head, "", kNoAddress}, 0, kNow).kind;
