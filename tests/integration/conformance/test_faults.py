@@ -636,8 +636,10 @@ def test_section_3_row_15_draining(pair):
 
 
 @pytest.mark.skipif(SANITIZER_MEMORY != 1, reason="a sanitizer's own memory would be the first to fail")
-def test_section_3_row_16_out_of_memory(pair):
-    """No address space for more stacks than the first slab's 256: the others wait until some are free again."""
+@pytest.mark.parametrize("accepted", ["before", "behind"])
+def test_section_3_row_16_out_of_memory(pair, accepted):
+    """No address space for more stacks than the first slab's 256: the others wait until some are free again. A request
+    may come before its connection is accepted, or behind."""
 
     def script(connection):
         if connection.read_request():
@@ -647,10 +649,14 @@ def test_section_3_row_16_out_of_memory(pair):
     proxy = pair(script)
     proxy.upstream.go_on = threading.Event()
     pages = int(pathlib.Path(f"/proc/{proxy.sluice.pid}/statm").read_text().split()[0])
-    subprocess.run(["prlimit", "--pid", str(proxy.sluice.pid), f"--as={pages * 4096 + (20 << 20)}"], check=True)
+    subprocess.run(["prlimit", "--pid", str(proxy.sluice.pid), f"--as={pages * 4096 + (40 << 20)}"], check=True)
+    if accepted == "behind":
+        proxy.sluice.send_signal(signal.SIGSTOP)
     clients = [proxy.client() for _ in range(400)]
     for client in clients:
         client.send(get())
+    if accepted == "behind":
+        proxy.sluice.send_signal(signal.SIGCONT)
     proxy.upstream.wait_for_requests(200)
     assert proxy.sluice.alive()
     proxy.upstream.go_on.set()
