@@ -141,7 +141,9 @@ extern "C" int LLVMFuzzerTestOneInput(const std::uint8_t* data, std::size_t size
             limit::State* state = &played[i].states[global ? 0 : client];
             limit::State next = *state;
             const bool admits = limit.rule.take(next, limit.settings.cost.fixed, now).admitted;
-            if (!admits && !limit.shadow && !refuses) refuses = &limit;
+            // The first of those that hold nobody, or else of all.
+            const bool before = !refuses || (refuses->delays && !limit.delays);
+            if (!admits && !limit.shadow && before) refuses = &limit;
             states.push_back(state);
             after.push_back(next);
         }
