@@ -133,7 +133,7 @@ After Exchange::refuse(const Failure& failure, std::string_view extra) {
                             .date = date.text(),
                             .keep_alive = keep,
                             .minor = request_.complete() ? request_.head().minor : 1,
-                            .to_head = request_.head().method == http::Method::head};
+                            .to_head = request_.complete() && request_.head().method == http::Method::head};
     outcome_.status = static_cast<std::uint16_t>(failure.status);
     const std::string_view text = http::write_problem(reply, failure.reason, buffers_.answer);
     outcome_.bytes_out = behind_head(text);
