@@ -1,5 +1,6 @@
 #include "config/quote.h"
 
+#include <algorithm>
 #include <cstddef>
 
 namespace sluice::config {
@@ -20,9 +21,10 @@ struct Character {
 
 Character first_of(std::string_view text) {
     const auto lead = static_cast<unsigned char>(text[0]);
+    const std::size_t longest = lead < 0xC0 ? 1 : lead < 0xE0 ? 2 : lead < 0xF0 ? 3 : 4;
     std::size_t length = 1;
     unsigned code = lead < 0xC0 ? lead : lead < 0xE0 ? lead & 0x1FU : lead & 0x0FU;
-    for (; length < text.size() && continues(text[length]); ++length)
+    for (; length < std::min(longest, text.size()) && continues(text[length]); ++length)
         code = code << 6 | (static_cast<unsigned char>(text[length]) & 0x3FU);
     return {code, length};
 }

@@ -85,6 +85,7 @@ TEST(Suggest, TakesTheNearest) {
 }
 
 TEST(Quote, KeepsToOneShortLine) {
+    EXPECT_EQ(quote("\n\xAA\xAA\xAA").find('\n'), std::string::npos) << "also where it is no UTF-8";
     EXPECT_EQ(quote("a b"), "\"a b\"");
     EXPECT_EQ(quote("a\nb\x01\x7F"), R"("a\u000ab\u0001\u007f")");
     EXPECT_EQ(quote(std::string(61, 'x')), "\"" + std::string(60, 'x') + "…\"");
