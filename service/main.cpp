@@ -12,8 +12,8 @@
 
 #include "config/quote.h"
 #include "config/suggest.h"
-#include "service/app.h"
 #include "service/commands/commands.h"
+#include "service/serve.h"
 
 namespace {
 

@@ -12,6 +12,9 @@
 
 namespace sluice {
 
+inline constexpr int kFine = 0;
+inline constexpr int kFailed = 1;
+
 /// The signals that the service listens to.
 inline constexpr std::initializer_list<int> kSignals = {SIGTERM, SIGINT, SIGHUP, SIGQUIT};
 

@@ -17,7 +17,7 @@ import pytest
 
 from support.client import RawClient, crowd, get
 from support.ports import free_port
-from support.sluice import BINARY, LEASH, Sluice, connected
+from support.sluice import BINARY, LEASH, SANITIZER_MEMORY, Sluice, connected
 from support.upstream import response
 from support.wait import PATIENCE, wait_until
 from support.wire import Ended
@@ -180,6 +180,18 @@ def test_whoever_asks_again_at_the_very_end_changes_nothing(pair, number):
         if '"message":"stopped"' in proxy.sluice.output:
             proxy.sluice.send_signal(number)
     assert proxy.sluice.wait_exit() == 0
+
+
+@pytest.mark.skipif(SANITIZER_MEMORY != 1, reason="a sanitizer's own memory would be the first to fail")
+def test_a_file_that_takes_more_memory_than_there_is_changes_nothing_and_the_next_is_taken(pair):
+    proxy = pair()
+    pages = int(pathlib.Path(f"/proc/{proxy.sluice.pid}/statm").read_text().split()[0])
+    subprocess.run(["prlimit", "--pid", str(proxy.sluice.pid), f"--as={pages * 4096 + (100 << 20)}:"], check=True)
+    proxy.sluice.write('{"limits": [' + "{}," * 1_300_000 + "{}]}")
+    wait_until(lambda: "out of memory" in proxy.sluice.output, "it is told")
+    assert proxy.client().get().status == 200
+    proxy.sluice.write({"routes": [{"respond": {"status": 418}}]})
+    wait_until(lambda: proxy.client().get().status == 418, "the watch goes on")
 
 
 def test_too_few_descriptors_for_what_is_configured_are_told(pair):

@@ -1,0 +1,89 @@
+// How App brings another configuration into force. All or nothing: what could fail is done before anything is
+// changed.
+
+#include <new>
+#include <utility>
+
+#include "runtime/blocking.h"
+#include "service/app.h"
+#include "service/commands/judges.h"
+#include "service/descriptors.h"
+#include "service/part_settings.h"
+
+namespace sluice {
+
+namespace {
+
+std::vector<std::string> to_lines(const config::Errors& errors) {
+    std::vector<std::string> lines;
+    for (const config::Error& error : errors) lines.push_back(error.to_string());
+    return lines;
+}
+
+}  // namespace
+
+std::expected<App::Kept, App::Problems> App::reload() {
+    const std::scoped_lock one_at_a_time(reloading_);
+    auto loaded = runtime::blocking([this] { return config::load(path_, environment_, commands::judges()); });
+    if (!loaded) return std::unexpected(to_lines(loaded.error()));
+    // Not while the files are read, which may take long: a drain waits for this.
+    const std::scoped_lock hold(applying_);
+    if (context_.draining.load())
+        return std::unexpected(Problems{"the service is draining; nothing is reloaded"});
+    const Kept kept = keep_what_stays(snapshots_.current()->config, *loaded);
+    for (const std::string& setting : kept)
+        telemetry_.log.warn("a reload does not change this; restart to do so", {{"setting", setting}});
+    // Before they are read: what changes from then on is noticed.
+    if (watch_) watch_->follow(files_of(path_, *loaded));
+    const auto applied = apply(std::move(*loaded));
+    if (applied) return kept;
+    if (watch_) watch_->follow(files_of(path_, snapshots_.current()->config));
+    return std::unexpected(applied.error());
+}
+
+std::expected<void, App::Problems> App::apply(config::Config loaded) {
+    if (const auto opened = front_.prepare(loaded.listen); !opened)
+        return std::unexpected(Problems{opened.error()});
+    if (const auto opened = check_.prepare(loaded); !opened) {
+        front_.rollback();
+        return std::unexpected(Problems{"check: " + opened.error()});
+    }
+    auto next = loader_.load(std::move(loaded));
+    if (!next) {
+        front_.rollback();
+        check_.rollback();
+        return std::unexpected(Problems{next.error()});
+    }
+    const config::Config& config = (*next)->config;
+    snapshots_.replace(*next);
+    upkeep_.follow((*next)->upstreams);
+    front_.commit();
+    check_.commit();
+    loader_.clients().set_max(config.clients.max);
+    janitor_.configure(janitor_settings(config.clients));
+    telemetry_.log.configure(log_options(config.log).level, log_options(config.log).format);
+    telemetry_.access.configure(access_options(config.log).which, access_options(config.log).format);
+    if (admin_) admin_->set_token(config.admin->token);
+    telemetry_.log.info("reloaded", {{"config", path_}});
+    warn_of_few_descriptors(config, telemetry_.log);
+    return {};
+}
+
+std::expected<App::Kept, App::Problems> App::reload_and_log(std::string_view why) {
+    std::expected<Kept, Problems> reloaded;
+    try {
+        reloaded = reload();
+    } catch (const std::bad_alloc&) {
+        reloaded = std::unexpected(Problems{"out of memory"});
+    }
+    if (reloaded) return reloaded;
+    if (context_.draining.load()) {
+        telemetry_.log.info("not reloaded: the service is draining", {{"because", why}});
+        return reloaded;
+    }
+    for (const std::string& problem : reloaded.error())
+        telemetry_.log.error("not reloaded, nothing has changed", {{"because", why}, {"problem", problem}});
+    return reloaded;
+}
+
+}  // namespace sluice
