@@ -288,6 +288,13 @@ bool TcpStream::has_unread_event() const {
     return slot_ != nullptr && (reading_ == Supply::certain || slot_->ready(Half::read));
 }
 
+bool TcpStream::ended() const {
+    if (hung_up()) return true;
+    if (!has_unread_event()) return false;
+    const ssize_t n = socket_call::peek(descriptor_);
+    return n == 0 || (n < 0 && !would_block(n) && n != -EINTR);
+}
+
 bool TcpStream::doze(Dormant& dormant, Time deadline) {
     if (slot_ == nullptr || reading_ == Supply::certain) return false;
     // An event may also be a late one, of bytes that were read already: then this would doze in vain.

@@ -118,6 +118,10 @@ class TcpStream {
     // means stale.
     bool has_unread_event() const;
 
+    // ended() tells whether a read would find the end of the stream, or an error. Bytes before it hide it.
+    // Asks the kernel only when that has reported something.
+    bool ended() const;
+
     // hung_up() tells, without a system call, whether the peer has reset the connection or cancel() was
     // called: what is written goes nowhere. A peer that only ended its own direction has not hung up.
     bool hung_up() const { return slot_ == nullptr || slot_->hung_up(); }

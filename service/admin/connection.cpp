@@ -1,13 +1,11 @@
 #include "service/admin/connection.h"
 
 #include <algorithm>
-#include <cerrno>
 #include <chrono>
 #include <cstring>
 #include <vector>
 
 #include <boost/asio/write.hpp>
-#include <sys/socket.h>
 
 #include "service/http/body.h"
 #include "service/http/date.h"
@@ -72,7 +70,7 @@ bool Server::Connection::serve_one(const Respond& respond) {
     request.fields = &head.fields;
     request.target = head.target;
     request.caller = &caller_;
-    request.caller_left = [this] { return caller_left(); };
+    request.caller_left = [this] { return stream_.ended(); };
     auto path =
         options_.for_others ? std::optional<std::string>(head.path) : percent_decoded(head.path, false);
     const bool readable = path && (options_.for_others || percent_decoded(head.query, false));
@@ -108,16 +106,6 @@ Server::Connection::Received<std::size_t> Server::Connection::receive_head(http:
 bool Server::Connection::begin() {
     auto idle = State::idle;
     return state_.compare_exchange_strong(idle, State::busy) || idle == State::busy;
-}
-
-// What the kernel has reported may be the next call or the end of the stream: only a look can tell, which
-// leaves bytes for the next read.
-bool Server::Connection::caller_left() const {
-    if (stream_.hung_up()) return true;
-    if (!stream_.has_unread_event()) return false;
-    char byte;
-    const ssize_t n = ::recv(stream_.native_handle(), &byte, 1, MSG_PEEK | MSG_DONTWAIT);
-    return n == 0 || (n < 0 && errno != EAGAIN && errno != EINTR);
 }
 
 // Returns where in the buffer the body ends: what is behind it belongs to the next call.

@@ -59,7 +59,6 @@ class Server::Connection {
     Received<std::size_t> receive_body(const http::RequestHead& head, std::size_t at, std::string& body);
     bool receive_more();
     bool begin();
-    bool caller_left() const;
     bool refuse(const http::Refusal& refusal, const http::RequestHead& head);
     bool send(const Response& response, const http::RequestHead& head, bool keep_alive);
     bool send_stream(const Response& response, bool to_head);

@@ -43,7 +43,7 @@ void Server::start(runtime::TcpStream stream, const runtime::Endpoint& caller) {
     {
         const std::scoped_lock hold(mutex_);
         if (closing_) return;
-        if (!has_room()) return connection->turn_away();
+        if (!make_room()) return connection->turn_away();
         if (finishing_) connection->answer_once();
         connections_.push_back(connection.get());
         serving_.add();
@@ -61,8 +61,8 @@ void Server::start(runtime::TcpStream stream, const runtime::Endpoint& caller) {
     }
 }
 
-// Under mutex_.
-bool Server::has_room() const {
+// For one more. Under mutex_.
+bool Server::make_room() {
     if (connections_.size() < connections_max_) return true;
     if (connections_.size() >= connections_max_ + kGivingWayMax) return false;
     const auto oldest = connections_ | std::views::take(kGivingWayMax);

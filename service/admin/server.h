@@ -65,7 +65,7 @@ class Server {
     class Connection;
 
     void start(runtime::TcpStream stream, const runtime::Endpoint& caller);
-    bool has_room() const;
+    bool make_room();
     void serve(std::unique_ptr<Connection> connection);
     Response respond(Request& request) const;
     bool may_call(const Request& request) const;
