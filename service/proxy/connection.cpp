@@ -6,6 +6,7 @@
 #include <utility>
 
 #include <boost/asio/buffer.hpp>
+#include <boost/asio/error.hpp>
 
 #include "runtime/go.h"
 #include "runtime/this_task.h"
@@ -66,6 +67,10 @@ Connection::~Connection() {
 
 void Connection::woken(runtime::Dormant& self, runtime::Wake why) {
     auto& connection = static_cast<Connection&>(self);
+    if (connection.leaving_.load(std::memory_order_relaxed)) [[unlikely]] {
+        if (why != runtime::Wake::deadline) return connection.read_off();
+        return connection.end();
+    }
     if (why == runtime::Wake::readable || (why == runtime::Wake::roused && connection.has_request())) {
         const runtime::Time reported = runtime::this_task::since();
         const config::Timeouts& timeouts = connection.snapshot().config.timeouts;
@@ -94,7 +99,8 @@ void Connection::serve(runtime::Time first_by, runtime::Time reported) {
         if (buffers.request.empty() && rest(first_by)) return void(self.release());
     }
     if (entrances_->acceptor() != nullptr && !stream_.secure()) [[unlikely]] {
-        if (!shake_hands(buffers.request.bytes(), first_by)) return;
+        const After after = shake_hands(buffers.request.bytes(), first_by);
+        if (after != After::next) return self.release()->leave(after);
         buffers.request.keep(buffers.request.bytes().last(0));
         if (rest(first_by)) return void(self.release());
     }
@@ -113,10 +119,7 @@ void Connection::serve(runtime::Time first_by, runtime::Time reported) {
                 ->tunnel_.load(std::memory_order_relaxed)
                 ->start(buffers.request.view(), exchange.sent_behind_head());
         }
-        if (after == After::linger) linger(kLingerBytes, kLinger);
-        if (after == After::cut_short) linger(kLingerBytesMalformed, kLingerMalformed);
-        if (after == After::reset) stream_.reset_on_close();  // by the destructor, out of the registry
-        return;
+        return self.release()->leave(after);
     }
 }
 
@@ -130,27 +133,25 @@ void Connection::cancel() {
 }
 
 // Whoever speaks HTTP in the clear where TLS is spoken is told so, since its user can do something about it.
-[[gnu::noinline]] bool Connection::shake_hands(std::span<const char> early, runtime::Time deadline) {
+[[gnu::noinline]] After Connection::shake_hands(std::span<const char> early, runtime::Time deadline) {
     stream_.read_deadline(deadline);
     auto accepted = entrances_->acceptor()->accept(stream_.plain(), early);
     if (accepted) {
         context_.telemetry.counters.handshake_done();
         entrance_ = &entrances_->entries()[accepted->entry];
         stream_.protect(std::move(accepted->session));
-        return true;
+        return After::next;
     }
     const tls::Acceptor::Refused& refused = accepted.error();
     context_.telemetry.counters.handshake_failed();
     context_.telemetry.log.debug("a TLS handshake failed",
                                  {{"peer", limit::to_string(peer_)}, {"reason", refused.reason}});
-    if (refused.plain_http) {
-        runtime::error_code error;
-        stream_.write_deadline(runtime::Time::min());  // into an empty send buffer: it need not wait
-        stream_.end_follows();
-        stream_.write_some(boost::asio::buffer(http::kPlainHttp), error);
-        linger(kLingerBytesMalformed, kLingerMalformed);
-    }
-    return false;
+    if (!refused.plain_http) return After::close;
+    runtime::error_code error;
+    stream_.write_deadline(runtime::Time::min());  // into an empty send buffer: it need not wait
+    stream_.end_follows();
+    stream_.write_some(boost::asio::buffer(http::kPlainHttp), error);
+    return After::cut_short;
 }
 
 // Reads the PROXY header that goes before all else, TLS too. False: there is none, and nothing of ours may be
@@ -198,15 +199,37 @@ bool Connection::goes_on() const {
 }
 
 // The client may be sending still. Closing now would make its kernel answer with a reset, which can destroy
-// what we sent before the client has read it (RFC 9112 §9.6): end our side, and read on for a while.
-void Connection::linger(std::size_t bytes_max, runtime::Duration time_max) {
-    runtime::error_code error;
-    stream_.shutdown_send(error);
-    stream_.read_deadline(runtime::now() + time_max);
-    std::array<char, 16 * 1024> scrap;
-    for (std::size_t total = 0; !error && total < bytes_max;) {
-        total += stream_.read_some(boost::asio::buffer(scrap), error);
+// what we sent before the client has read it (RFC 9112 §9.6): end our side, and read on for a while, without
+// a task or a stack while nothing comes.
+void Connection::leave(After after) {
+    if (after == After::linger || after == After::cut_short) {
+        const bool http = after == After::linger;
+        runtime::error_code error;
+        stream_.shutdown_send(error);
+        left_by_ = runtime::now() + (http ? kLinger : kLingerMalformed);
+        unread_max_ = http ? kLingerBytes : kLingerBytesMalformed;
+        leaving_.store(true, std::memory_order_relaxed);
+        return read_off();
     }
+    if (after == After::reset) stream_.reset_on_close();  // by the destructor, out of the registry
+    end();
+}
+
+[[gnu::noinline]] void Connection::read_off() {
+    std::array<char, 16 * 1024> scrap;
+    for (;;) {
+        runtime::error_code error;
+        stream_.read_deadline(runtime::now());
+        const std::size_t n = stream_.read_some(boost::asio::buffer(scrap), error);
+        if (error == boost::asio::error::timed_out) {
+            if (runtime::now() >= left_by_) break;
+            if (rest(left_by_)) return;
+        } else if (error || n >= unread_max_) {
+            break;
+        }
+        unread_max_ -= static_cast<std::uint32_t>(n);
+    }
+    end();
 }
 
 }  // namespace sluice::proxy

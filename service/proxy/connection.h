@@ -5,7 +5,8 @@
 // Between requests it is this object and a slot in the netpoller: no task, no stack, no buffer. When bytes
 // come, a task is started that reads and answers requests until none is left, and then lets the connection
 // doze again. The buffers are on that task's stack. It owns itself: it is deleted by the task that closes it.
-// When an answer changes the protocol, a Tunnel takes its place, and ends it.
+// When an answer changes the protocol, a Tunnel takes its place, and ends it. One that we end is read from
+// until its client has ended it, too, dozing like an idle one.
 
 #include <atomic>
 #include <cstdint>
@@ -22,6 +23,7 @@
 namespace sluice::proxy {
 
 class Tunnel;
+enum class After : unsigned char;  // exchange.h
 
 class Connection final : public runtime::Dormant, public Registered {
   public:
@@ -55,7 +57,10 @@ class Connection final : public runtime::Dormant, public Registered {
     void end() { delete this; }
 
     /// A drain: an idle connection closes now; a tunnel may go on. Any thread, while it is in the registry.
-    bool rouse() { return tunnel_.load(std::memory_order_relaxed) == nullptr && stream_.rouse(); }
+    bool rouse() {
+        return tunnel_.load(std::memory_order_relaxed) == nullptr &&
+               !leaving_.load(std::memory_order_relaxed) && stream_.rouse();
+    }
     /// The end of a drain: whatever it is doing, it closes now.
     void cancel();
 
@@ -68,10 +73,12 @@ class Connection final : public runtime::Dormant, public Registered {
     /// `reported`: of the first request, see Incoming::read().
     void serve(runtime::Time first_by, runtime::Time reported = {});
     bool introduce(ReceiveBuffer& buffer, runtime::Time deadline);
-    bool shake_hands(std::span<const char> early, runtime::Time deadline);
+    After shake_hands(std::span<const char> early, runtime::Time deadline);
     bool rest(runtime::Time deadline);
     bool has_request();
-    void linger(std::size_t bytes_max, runtime::Duration time_max);
+    /// Both take it over: it may be gone on return.
+    void leave(After after);
+    void read_off();
 
     // Fixed.
     Context& context_;
@@ -87,6 +94,11 @@ class Connection final : public runtime::Dormant, public Registered {
     std::uint64_t requests_ = 0;  // that were begun
 
     std::atomic<Tunnel*> tunnel_{nullptr};  // set once
+
+    // Of a connection that was told to go, and is only read from until it does.
+    std::atomic<bool> leaving_{false};
+    std::uint32_t unread_max_ = 0;  // bytes
+    runtime::Time left_by_{};
 };
 
 }  // namespace sluice::proxy

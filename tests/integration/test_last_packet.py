@@ -59,6 +59,24 @@ def test_what_comes_behind_the_last_request_destroys_no_answer(pair, request_, a
     client.expect_close()
 
 
+def test_a_connection_that_is_ended_costs_no_task_until_its_client_ends_it(pair):
+    proxy = pair(max={"requests_per_connection": 1})
+    resting = proxy.sluice.resting[0]
+    client = proxy.client()
+    assert client.get().status == 200
+
+    def at_rest():
+        stats = proxy.sluice.stats()
+        assert stats["connections"]["open"] == 1, "it is over before it was seen"
+        return stats["runtime"]["tasks"]["live"] <= resting
+
+    wait_until(at_rest, "no task")
+    client.send(b"late")
+    client.expect_close()
+    client.close()
+    wait_until(lambda: proxy.sluice.stats()["connections"]["open"] == 0, "its end")
+
+
 def test_who_sends_all_of_a_body_that_is_too_long_is_told(pair):
     proxy = pair(max={"body": "1MiB"})
     client = proxy.client()
