@@ -214,12 +214,13 @@ def test_row_064_a_body_that_comes_slowly_but_steadily_is_fine(pair):
     assert proxy.upstream.request().body == b"x" * 12
 
 
-def test_row_064_a_reader_that_stalls_is_closed(pair):
-    def flood(connection):
-        if connection.read_request():
-            connection.send(response(body=b"x" * 64 * MIB))
-            connection.hang()
+def flood(connection):
+    if connection.read_request():
+        connection.send(response(body=b"x" * 64 * MIB))
+        connection.hang()
 
+
+def test_row_064_a_reader_that_stalls_is_closed(pair):
     proxy = pair(flood, timeouts={"write": "400ms"})
     client = proxy.client(receive_buffer=4096)
     client.send(get())
@@ -233,12 +234,6 @@ def test_row_064_a_reader_that_stalls_is_closed(pair):
 
 def test_row_064_a_reader_that_is_slow_but_steady_is_fine(pair):
     """The kernel tells of no room before a third of its buffer, megabytes, has gone."""
-
-    def flood(connection):
-        if connection.read_request():
-            connection.send(response(body=b"x" * 64 * MIB))
-            connection.hang()
-
     proxy = pair(flood, timeouts={"write": "600ms"})
     client = proxy.client(receive_buffer=4096)
     client.send(get())
