@@ -132,7 +132,7 @@ TEST_F(Cpus, AreNotFollowedWhenTheNumberOfWorkersWasGiven) {
     write("/sys/fs/cgroup/cpu.max", "100000 100000");
     Scheduler scheduler({.workers = 3, .system_root = root_});
     scheduler.run([&] {
-        this_task::sleep_for(50ms);
+        this_task::sleep_for(1200ms);  // the watcher looks once a second
         EXPECT_EQ(scheduler.active_workers(), 3U);
     });
 }

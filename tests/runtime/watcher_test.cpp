@@ -21,6 +21,7 @@
 #include "runtime/channel.h"
 #include "runtime/inspect.h"
 #include "runtime/sanitizer.h"
+#include "runtime/scheduler_state.h"
 #include "runtime/tcp.h"
 #include "runtime/this_task.h"
 #include "runtime/wait_group.h"
@@ -79,9 +80,14 @@ TEST(Watcher, AStuckWorkersNextSlotGoesToTheOthers) {
     EXPECT_GE(counters(scheduler).stale_workers, 1U);
 }
 
+// Until a worker has been found stuck, and what it kept from others is done.
+void stay_stuck(Scheduler& scheduler, const std::atomic<int>& done, int all) {
+    while (done.load() < all || counters(scheduler).stale_workers == 0) std::this_thread::yield();
+}
+
 TEST(Watcher, AStuckWorkersTimersFire) {
     Scheduler scheduler({.workers = 2});
-    scheduler.run([] {
+    scheduler.run([&] {
         std::atomic<int> woken{0};
         std::atomic<int> asleep{0};
         WaitGroup group;
@@ -96,7 +102,7 @@ TEST(Watcher, AStuckWorkersTimersFire) {
         }
         go([&] {
             while (asleep.load() < 8) this_task::yield();
-            while (woken.load() < 8) std::this_thread::yield();
+            stay_stuck(scheduler, woken, 8);
             group.done();
         });
         group.wait();
@@ -105,7 +111,7 @@ TEST(Watcher, AStuckWorkersTimersFire) {
 
 TEST(Watcher, AStuckWorkersSocketsAreServed) {
     Scheduler scheduler({.workers = 2});
-    scheduler.run([] {
+    scheduler.run([&] {
         // Two pairs, so that each of the workers has an end of its own, whichever is stuck.
         std::vector<TcpStream> left, right;
         for (int i = 0; i < 4; ++i) {
@@ -133,7 +139,7 @@ TEST(Watcher, AStuckWorkersSocketsAreServed) {
                 error_code error;
                 stream.write_some(asio::buffer("x", 1), error);
             }
-            while (read.load() < 4) std::this_thread::yield();
+            stay_stuck(scheduler, read, 4);
             group.done();
         });
         group.wait();
@@ -200,8 +206,9 @@ TEST(Watcher, AMillisecondTimerIsPunctualBesideAStuckTaskAndAStormOfYields) {
 
 TEST(Watcher, AnIdleSchedulerWakesUpFiveTimesASecondAtMost) {
     if (kTsan || kAsan) GTEST_SKIP() << "a sanitizer has threads of its own, which wake up";
-    Scheduler scheduler({.workers = 4});
-    scheduler.run([] {
+    constexpr unsigned kWorkers = 4;
+    Scheduler scheduler({.workers = kWorkers});
+    scheduler.run([&] {
         const auto switches = [] {
             return of_all_threads("status", [](std::istream& in) {
                 for (std::string name; in >> name;) {
@@ -211,7 +218,12 @@ TEST(Watcher, AnIdleSchedulerWakesUpFiveTimesASecondAtMost) {
                 return std::uint64_t{0};
             });
         };
-        this_task::sleep_for(200ms);  // until all have fallen asleep
+        const auto asleep = [&] {
+            unsigned count = 0;
+            for (unsigned w = 0; w < kWorkers; ++w) count += scheduler.state().idle.contains(w) ? 1 : 0;
+            return count;
+        };
+        while (asleep() < kWorkers - 1) this_task::sleep_for(1ms);
         const std::uint64_t before = switches();
         this_task::sleep_for(2s);
 #ifdef SLUICE_FORCE_MIGRATION
