@@ -1,5 +1,7 @@
+#include <algorithm>
 #include <ctime>
 #include <string>
+#include <vector>
 
 #include <gtest/gtest.h>
 
@@ -28,10 +30,8 @@ TEST(Limits, AreNamedByTheirPlaceUnlessTheyHaveNames) {
 
 TEST(Limits, HaveAllKeysOfTheContract) {
     for (const char* key : {"ip", "global", "host", "method", "path", "route", "header:X-Api-Key",
-                            "cookie:session", "query:user id"}) {
-        if (std::string_view(key).contains(' ')) continue;
+                            "cookie:session", "query:user"})
         EXPECT_EQ(keys("\"" + std::string(key) + "\""), std::string(key) + " ");
-    }
     EXPECT_EQ(keys(R"([ "ip", "path", "header:A", "header:B" ])"), "ip path header:A header:B ");
     EXPECT_EQ(keys(R"("query:user[name]")"), "query:user[name] ");
 }
@@ -226,25 +226,49 @@ std::string joined(int count, const auto& each) {
     return out;
 }
 
-// Comparing each with each would be some 10^9 comparisons, and many seconds.
-TEST(Limits, AndWhateverElseHasANameAreJudgedInNoTimeHoweverMany) {
-    const auto seconds_for = [](const std::string& text) {
-        const std::clock_t begin = std::clock();
-        errors_of(text);
-        return static_cast<double>(std::clock() - begin) / CLOCKS_PER_SEC;
-    };
-    const auto limits =
-        joined(80'000, [](const std::string& i) { return R"({"rate":"1/s","name":")" + i + "\"}"; });
-    EXPECT_LT(seconds_for(with("\"limits\":[" + limits + "]")), 5);
-    const auto listeners = joined(60'000, [](const std::string& i) {
-        return R"({"name":")" + i + R"(","address":"unix:/)" + i + "\"}";
+double seconds_for(const auto& work) {
+    const std::clock_t begin = std::clock();
+    work();
+    return static_cast<double>(std::clock() - begin) / CLOCKS_PER_SEC;
+}
+
+/// What comparing each name with each would take; a sixteenth of it is done.
+double seconds_for_comparing(int count) {
+    std::vector<std::string> names;
+    for (int i = 0; i < count; ++i) names.push_back(std::to_string(i));
+    std::ptrdiff_t same = 0;
+    const double seconds = seconds_for([&] {
+        for (int i = 0; i < count / 16; ++i) same += std::ranges::count(names, names[count - 1 - i]);
     });
-    EXPECT_LT(seconds_for(with("\"listen\":[" + listeners + "]")), 5);
-    const auto upstreams =
-        joined(50'000, [](const std::string& i) { return "\"" + i + R"(":{"servers":["a:1"]})"; });
-    const auto routes = joined(
-        50'000, [](const std::string& i) { return R"({"upstream":")" + i + R"(","match":{"path":"/"}})"; });
-    EXPECT_LT(seconds_for("{\"upstreams\":{" + upstreams + "},\"routes\":[" + routes + "]}"), 5);
+    EXPECT_EQ(same, count / 16);
+    return seconds * 16;
+}
+
+TEST(Limits, AndWhateverElseHasANameAreJudgedInNoTimeHoweverMany) {
+    constexpr int kMany = 50'000;
+    const double each_with_each = seconds_for_comparing(kMany);
+    const auto seconds_for_judging = [](const std::string& text) {
+        EXPECT_LT(text.size(), 4 << 20);  // else it is not looked at
+        return seconds_for([&] { errors_of(text); });
+    };
+
+    const auto limit = [](const std::string& i) { return R"({"rate":"1/s","name":")" + i + "\"}"; };
+    const std::string limits = with("\"limits\":[" + joined(kMany, limit) + "]");
+    EXPECT_LT(seconds_for_judging(limits), each_with_each / 2);
+
+    const auto listener = [](const std::string& i) {
+        return R"({"name":")" + i + R"(","address":"unix:/)" + i + "\"}";
+    };
+    const std::string listeners = with("\"listen\":[" + joined(kMany, listener) + "]");
+    EXPECT_LT(seconds_for_judging(listeners), each_with_each / 2);
+
+    const auto upstream = [](const std::string& i) { return "\"" + i + R"(":{"servers":["a:1"]})"; };
+    const auto route = [](const std::string& i) {
+        return R"({"upstream":")" + i + R"(","match":{"path":"/"}})";
+    };
+    const std::string routes =
+        "{\"upstreams\":{" + joined(kMany, upstream) + "},\"routes\":[" + joined(kMany, route) + "]}";
+    EXPECT_LT(seconds_for_judging(routes), each_with_each / 2);
 }
 
 TEST(Limits, AreAtMostThirtyTwo) {
