@@ -150,7 +150,7 @@ admin::ExplainedLimit explained(const policy::Applied& applied) {
                                .cost = applied.cost,
                                .admits = answer.admitted,
                                .remaining = answer.remaining + (answer.admitted ? applied.cost : 0)};
-    if (!answer.admitted && answer.retry_after != std::numeric_limits<limit::Nanos>::max())
+    if (!answer.admitted && !policy::is_never_admitted(applied))
         told.wait = runtime::Duration(answer.retry_after);
     return told;
 }
@@ -224,12 +224,14 @@ std::expected<admin::Explanation, std::string> explain(const proxy::Context& con
     told.verdict = telemetry::name(policy::account_of(verdict.kind));
     if (verdict.kind == Kind::denied || verdict.kind == Kind::banned) told.status = 403;
     if (verdict.banned_by) told.refused_by = verdict.banned_by->settings.name;
+    if (verdict.kind == Kind::banned) told.retry_after = policy::whole_seconds(verdict.banned_for);
     if (would_be_held(verdict)) {
         told.verdict = "delayed";
     } else if (verdict.refused_by) {
         told.verdict = telemetry::name(telemetry::Verdict::limited);
         told.refused_by = verdict.refused_by->limit->settings.name;
         told.status = verdict.refused_by->limit->settings.status;
+        told.retry_after = policy::retry_after_seconds(verdict);
     }
     if (verdict.kind == Kind::admitted && policy.routes()[route].settings->respond)
         told.status = policy.routes()[route].settings->respond->status;

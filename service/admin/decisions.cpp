@@ -81,6 +81,7 @@ Json json_of(const Explanation& told) {
             {"verdict", told.verdict},
             {"status", told.status ? Json(*told.status) : Json(nullptr)},
             {"refused_by", or_null(told.refused_by)},
+            {"retry_after", told.retry_after ? Json(*told.retry_after) : Json(nullptr)},
             {"limits", std::move(limits)}};
 }
 

@@ -57,11 +57,12 @@ struct ExplainedLimit {
 
 struct Explanation {
     std::string client;
-    std::optional<std::size_t> route{};  // the position in `routes`; absent: none matches
-    std::string upstream{};              // empty: the route responds itself
-    std::string verdict;                 // allowed, limited, delayed, denied, banned; none: no route
-    std::optional<unsigned> status{};    // of an answer of our own
-    std::string refused_by{};            // a limit
+    std::optional<std::size_t> route{};          // the position in `routes`; absent: none matches
+    std::string upstream{};                      // empty: the route responds itself
+    std::string verdict;                         // allowed, limited, delayed, denied, banned; none: no route
+    std::optional<unsigned> status{};            // of an answer of our own
+    std::string refused_by{};                    // a limit
+    std::optional<std::uint64_t> retry_after{};  // what the answer tells, in seconds
     std::vector<ExplainedLimit> limits{};
 };
 

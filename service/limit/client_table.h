@@ -78,7 +78,7 @@ class ClientTable {
         bool may_refuse;     // false: what it says has no consequence for the others
         bool quiet = false;  // a refusal is not counted: the request waits, and asks again
         bool asked = false;  // by take_all(): false when one before it refused
-        Answer answer{};     // if asked
+        Answer answer{};     // if not asked, what it would have been; nothing where slots are counted
         Slot slot{};         // if it was lent one: nobody refused
     };
     static constexpr std::size_t kChargesMax = 32;

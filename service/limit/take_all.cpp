@@ -116,8 +116,11 @@ void ClientTable::take_all(std::span<Charge> charges, Nanos now) {
         if (account.common) account.before = account.common->state;
         account.after = account.before;
         charge.asked = !refused;
-        if (refused) continue;
         const InFlight* slots = charge.rule->in_flight();
+        if (refused) {
+            if (!slots) charge.answer = charge.rule->peek(account.before, charge.cost, now);
+            continue;
+        }
         if (slots && account.entry) [[unlikely]]
             charge.answer =
                 take_slot(*slots, *account.shard, account.after, account.elsewhere, charge.cost, charge.slot);

@@ -124,17 +124,15 @@ void stand_behind(Applied& applied) {
     applied.answer.admitted = false;
 }
 
-/// Of the limits that would refuse and hold nobody, the first; with its answer.
+/// Of the limits that would refuse and hold nobody, the first. Each has its answer.
 Applied* refuses_now(const limit::ClientTable& table, std::span<Applied> applied, limit::Nanos now) {
+    Applied* first = nullptr;
     for (Applied& each : applied) {
         if (each.limit->delays || each.limit->shadow) continue;
-        const limit::Answer answer =
-            table.peek(each.key, each.limit->account.id, each.limit->rule, each.cost, now);
-        if (answer.admitted) continue;
-        each.answer = answer;
-        return &each;
+        each.answer = table.peek(each.key, each.limit->account.id, each.limit->rule, each.cost, now);
+        if (!each.answer.admitted && !first) first = &each;
     }
-    return nullptr;
+    return first;
 }
 
 /// Whether others wait under one of the limits already; then that refuses, and no other is asked. Unless one

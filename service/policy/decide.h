@@ -27,8 +27,14 @@ struct Applied {
     std::uint64_t cost;
     limit::Answer answer;
     limit::Slot slot;  // of a limit that counts requests in flight: what it lent (slots.h gives it back)
-    bool asked;        // false: an earlier limit had refused already (explain() asks all)
+    bool asked;  // false: an earlier limit had refused already, and `answer` counts for when to come back
+                 // alone (explain() asks all)
 };
+
+/// The request costs more than the limit ever holds.
+inline bool is_never_admitted(const Applied& refused) {
+    return refused.answer.retry_after == limit::kNever;
+}
 
 class Verdict {
   public:

@@ -55,6 +55,11 @@ std::optional<std::uint64_t> least_remaining(const http::Fields& fields) {
     return least;
 }
 
+std::uint64_t seconds_until_admitted(const Applied& refused) {
+    return is_never_admitted(refused) ? refused.limit->rule.window_seconds()
+                                      : whole_seconds(refused.answer.retry_after);
+}
+
 std::optional<std::uint64_t> legacy_remaining(const http::Fields& fields) {
     const std::string_view text = fields.value(http::FieldId::x_ratelimit_remaining);
     std::uint64_t number = 0;
@@ -71,12 +76,14 @@ std::uint64_t whole_seconds(limit::Nanos time) {
 
 std::uint64_t retry_after_seconds(const Verdict& verdict) {
     if (!verdict.refused_by) return 0;
-    const limit::Nanos wait = verdict.refused_by->answer.retry_after;
-    const bool never = wait == limit::kNever;
-    const Limit& limit = *verdict.refused_by->limit;
-    const std::uint64_t seconds = never ? limit.rule.window_seconds() : whole_seconds(wait);
-    const bool bans = verdict.strike == limit::Bans::Strike::banned;
-    return std::max({std::uint64_t{1}, seconds, bans ? whole_seconds(limit.ban->duration) : 0});
+    std::uint64_t seconds = 1;
+    for (const Applied& each : verdict.applied()) {
+        const bool refuses = !each.answer.admitted && !each.limit->shadow && !each.limit->delays;
+        if (&each == verdict.refused_by || refuses) seconds = std::max(seconds, seconds_until_admitted(each));
+    }
+    if (verdict.strike == limit::Bans::Strike::banned)
+        seconds = std::max(seconds, whole_seconds(verdict.refused_by->limit->ban->duration));
+    return seconds;
 }
 
 std::string_view write_rate_fields(const Verdict& verdict, config::RateHeaders headers,

@@ -21,9 +21,9 @@ inline constexpr std::size_t kRateFieldsRoom = 12288;
 std::uint64_t whole_seconds(limit::Nanos time);
 
 /// For Retry-After, and {retry_after} of a body: whole seconds, rounded up and never 0, until a request like
-/// this one is admitted by the limit that refused it. One that costs more than the bucket holds never is; it
-/// is told when the bucket is full. Nobody knows when a request in flight will end: 1, then. A refusal that
-/// bans: no sooner than the ban ends. 0: the verdict is no refusal by a limit.
+/// this one is admitted by all limits that would refuse it now. One that costs more than the bucket holds
+/// never is; it is told when the bucket is full. Nobody knows when a request in flight will end: 1, then. A
+/// refusal that bans: no sooner than the ban ends. 0: the verdict is no refusal by a limit.
 std::uint64_t retry_after_seconds(const Verdict& verdict);
 
 /// The fields as complete lines, each with its CRLF, at the front of `room`:

@@ -51,18 +51,21 @@ void write_json_text(std::string_view text, auto& to) {
 }
 
 /// Why, to a human.
-std::string_view detail(const config::Limit& limit) {
-    const bool in_flight = limit.algorithm == config::Algorithm::concurrency;
+std::string_view detail(const Applied& refused) {
+    if (is_never_admitted(refused))
+        return R"(\" never admits as much as this request costs; all of it is there in )";
+    const bool in_flight = refused.limit->settings.algorithm == config::Algorithm::concurrency;
     return in_flight ? R"(\" has as many requests in flight as it admits; try again in )"
                      : R"(\" is used up; more is available in )";
 }
 
-void write_problem(const config::Limit& limit, std::uint64_t retry_after, auto& to) {
+void write_problem(const Applied& refused, std::uint64_t retry_after, auto& to) {
+    const config::Limit& limit = refused.limit->settings;
     to << R"({"type":"https://iana.org/assignments/http-problem-types#quota-exceeded","title":")"
        << http::reason_phrase(static_cast<int>(limit.status)) << R"(","status":)" << limit.status
        << R"(,"detail":"The limit \")";
     write_json_text(limit.name, to);
-    to << detail(limit) << retry_after << (retry_after == 1 ? " second" : " seconds")
+    to << detail(refused) << retry_after << (retry_after == 1 ? " second" : " seconds")
        << R"(.","violated-policies":[")";
     write_json_text(limit.name, to);
     to << R"("],"retry_after":)" << retry_after << "}";
@@ -110,7 +113,7 @@ void write(const Verdict& verdict, const config::Response& response, auto& to) {
     const Applied& refused = *verdict.refused_by;
     const std::uint64_t retry_after = retry_after_seconds(verdict);
     switch (response.format) {
-        case config::BodyFormat::problem: return write_problem(refused.limit->settings, retry_after, to);
+        case config::BodyFormat::problem: return write_problem(refused, retry_after, to);
         case config::BodyFormat::text: return write_text(refused.limit->settings, retry_after, to);
         case config::BodyFormat::custom: return write_custom(response.body, refused, retry_after, to);
     }

@@ -47,8 +47,8 @@ After Exchange::limited(const policy::Verdict& verdict) {
 
 // Of the usual refusal, whose bytes many share: one limit applied, and nothing is said of the client.
 std::optional<RefusalForm> Exchange::form_of(const policy::Verdict& verdict, bool keep) const {
-    if (verdict.applied().size() != 1 || verdict.strike == limit::Bans::Strike::banned ||
-        request_.head().method == http::Method::head ||
+    if (verdict.applied().size() != 1 || policy::is_never_admitted(*verdict.refused_by) ||
+        verdict.strike == limit::Bans::Strike::banned || request_.head().method == http::Method::head ||
         snapshot_.config.response.format == config::BodyFormat::custom)
         return std::nullopt;
     const policy::Applied& refused = *verdict.refused_by;

@@ -90,6 +90,23 @@ def test_a_client_that_waits_retry_after_is_admitted(pair):
     assert client.get().status == 200
 
 
+def test_retry_after_is_that_of_the_limit_that_lasts_longest(pair):
+    limits = [{"name": "brief", "rate": "1/s", "burst": 2}, {"name": "long", "rate": "2/h", "burst": 2}]
+    client = pair(serve(response()), limits=limits).client()
+    assert [client.get().status for _ in range(2)] == [200, 200]
+    refused = client.get()
+    assert refused.status == 429 and json.loads(refused.body)["violated-policies"] == ["brief"]
+    assert 1799 <= int(refused.one("Retry-After")) == json.loads(refused.body)["retry_after"] <= 1800
+
+
+def test_a_request_that_costs_more_than_the_limit_holds_is_told_so(pair):
+    client = pair(serve(response()), limits=[{"name": "few", "rate": "2/s", "burst": 2, "cost": {"header": "X-Cost"}}]).client()
+    refused = client.get(fields=[("X-Cost", "3")])
+    assert refused.status == 429 and refused.one("Retry-After") == "1"
+    assert "never admits as much as this request costs" in json.loads(refused.body)["detail"]
+    assert client.get(fields=[("X-Cost", "2")]).status == 200
+
+
 def parse_list(value):
     """A structured-field list (RFC 9651) of strings with integer and string parameters: {name: {parameter: value}}."""
     items = {}

@@ -119,6 +119,28 @@ TEST(Algorithms, WhoWaitsRetryAfterIsAdmitted) {
     EXPECT_GT(waited, 10'000);
 }
 
+// Of several limits that refuse, the one that lasts longest tells.
+TEST(Algorithms, WhoWaitsRetryAfterIsAdmittedByAllLimitsTogether) {
+    House house({one_of_each()[0], one_of_each()[1], one_of_each()[2]});  // of slots nobody knows
+    std::mt19937_64 random(1);
+    std::array<int, 3> refused_by{};
+    limit::Nanos now = kNow;
+    for (int i = 0; i < 60'000; ++i) {
+        now += static_cast<limit::Nanos>(random() % (random() % 10 == 0 ? 2 * kSecond : kSecond / 4));
+        const Verdict verdict = house.decide("192.0.2.1", now);
+        if (!verdict.refused_by) continue;
+        ++refused_by[static_cast<std::size_t>(verdict.refused_by - verdict.applied().data())];
+        const auto seconds = static_cast<limit::Nanos>(retry_after_seconds(verdict));
+        ASSERT_EQ(house.explain(Head(), "192.0.2.1", now + seconds * kSecond).kind, Verdict::Kind::admitted);
+        limit::Nanos exact = 0;
+        for (const Applied& each : verdict.applied())
+            if (!each.answer.admitted) exact = std::max(exact, each.answer.retry_after);
+        ASSERT_EQ(house.explain(Head(), "192.0.2.1", now + exact).kind, Verdict::Kind::admitted);
+        ASSERT_EQ(house.explain(Head(), "192.0.2.1", now + exact - 1).kind, Verdict::Kind::limited);
+    }
+    for (const int each : refused_by) EXPECT_GT(each, 500);
+}
+
 TEST(Algorithms, TIsWhenMoreIsThereThanNow) {
     int told = 0;
     for (const config::Limit& limit : one_of_each()) {
