@@ -2,6 +2,7 @@
 
 #include <atomic>
 #include <cstdint>
+#include <utility>
 
 #include "runtime/time.h"
 #include "runtime/wait_list.h"
@@ -47,6 +48,23 @@ class WaitGroup {
 
     std::atomic<std::uint64_t> word_{0};
     WaitList waiters_;  // guarded by kQueue
+};
+
+// Counted: one of a group's things for as long as it lives. Where a task closes over it, before all else, the
+// group is done with the task when that has ended and what it closed over is gone, whatever ended it.
+//
+//     go([counted = Counted(group), item] { work(item); });
+class Counted {
+  public:
+    explicit Counted(WaitGroup& group) : group_(&group) { group.add(); }
+    Counted(Counted&& other) noexcept : group_(std::exchange(other.group_, nullptr)) {}
+    Counted& operator=(Counted&&) = delete;
+    ~Counted() {
+        if (group_ != nullptr) group_->done();
+    }
+
+  private:
+    WaitGroup* group_;
 };
 
 }  // namespace sluice::runtime

@@ -11,6 +11,7 @@
 #include "runtime/blocking.h"
 #include "runtime/go.h"
 #include "runtime/this_task.h"
+#include "runtime/until_memory.h"
 #include "service/admin/api.h"
 #include "service/admin_sources.h"
 #include "service/ban_expiry.h"
@@ -27,7 +28,6 @@ using namespace std::chrono_literals;
 namespace {
 
 constexpr runtime::Duration kSweepPools = 1s;
-constexpr runtime::Duration kMemoryBack = 1s;
 constexpr runtime::Duration kEnd = 5s;     // from the end of a drain to that of the process
 constexpr runtime::Duration kToTell = 1s;  // for the list of tasks, to whoever reads it
 
@@ -110,20 +110,7 @@ std::optional<std::string> App::open() {
 
 template <class Body>
 void App::background(Body body) {
-    background_.add();
-    runtime::go([this, body] {
-        struct Done {
-            runtime::WaitGroup& group;
-            ~Done() { group.done(); }
-        } done{background_};  // also when an exception ends it
-        for (;;) {
-            try {
-                return body();
-            } catch (const std::bad_alloc&) {  // it goes on: all the more when memory is short
-                runtime::this_task::sleep_for(kMemoryBack);
-            }
-        }
-    });
+    runtime::go([counted = runtime::Counted(background_), body] { runtime::until_memory(body); });
 }
 
 void App::start_background() {

@@ -3,6 +3,7 @@
 #include <utility>
 
 #include "runtime/go.h"
+#include "runtime/until_memory.h"
 #include "service/front.h"
 
 namespace sluice {
@@ -23,20 +24,18 @@ std::expected<void, std::string> CheckListener::prepare(const config::Config& co
 void CheckListener::commit() {
     std::erase_if(going_, [](const Listening& each) { return each.use_count() == 1; });
     if (wanted_ != address_) {
+        auto address = wanted_;
+        going_.reserve(going_.size() + 1);
+        if (prepared_)
+            runtime::go([counted = runtime::Counted(tasks_), server = prepared_] {
+                runtime::until_memory([&] { server->run(); });
+            });
         if (current_) {
             current_->finish();
             going_.push_back(std::move(current_));
         }
         current_ = std::move(prepared_);
-        address_ = wanted_;
-        if (current_) {
-            tasks_.add();
-            runtime::go([this, server = current_]() mutable {
-                server->run();
-                server.reset();
-                tasks_.done();
-            });
-        }
+        address_ = std::move(address);
     }
     if (current_) current_->set_connections_max(connections_max_);
 }

@@ -26,7 +26,8 @@ class CheckListener {
     CheckListener(const CheckListener&) = delete;
 
     /// Opens what is new; else nothing has changed, and the error says why. It accepts only after commit(),
-    /// which also ends the one before; or never, after rollback().
+    /// which also ends the one before; or never, after rollback(). What commit() has no memory for, the next
+    /// call of it does.
     std::expected<void, std::string> prepare(const config::Config& config);
     void commit();
     void rollback() { prepared_.reset(); }

@@ -57,8 +57,8 @@ FileWatch::~FileWatch() {
 void FileWatch::follow(const std::vector<std::string>& paths) {
     const std::scoped_lock hold(files_lock_);
     std::vector<File> former;
+    for (const std::string& path : paths) former.push_back({path, {}});
     former.swap(files_);
-    for (const std::string& path : paths) files_.push_back({path, {}});
     watch_all();
     // Only now: what changes from here on is an event.
     for (File& file : files_) {
@@ -120,12 +120,12 @@ int FileWatch::watch_way_to(const std::string& file, Watches& out) const {
 // Where the ways lead now; what they no longer lead through is watched no more. REQUIRES: files_lock_ is
 // held.
 void FileWatch::watch_all() {
-    Watches former;
-    former.swap(watches_);
+    Watches now;
     // A folder that is gone, or one too many: its files are read with the next reload.
-    for (const File& file : files_) (void)watch_way_to(file.path, watches_);
-    for (const auto& [watch, names] : former)
-        if (!watches_.contains(watch)) ::inotify_rm_watch(descriptor_, watch);
+    for (const File& file : files_) (void)watch_way_to(file.path, now);
+    for (const auto& [watch, names] : watches_)
+        if (!now.contains(watch)) ::inotify_rm_watch(descriptor_, watch);
+    watches_ = std::move(now);
 }
 
 FileWatch::Mark FileWatch::look(const std::string& path) {
@@ -166,8 +166,20 @@ bool FileWatch::wait() {
         slot_ = slot;
         if (cancelled_) slot->cancel(slot->generation());
     }
+    const struct Watched {  // also when memory runs out
+        FileWatch& watch;
+        runtime::PollSlot& slot;
+        ~Watched() {
+            {
+                const std::scoped_lock hold(watch.lock_);
+                watch.slot_ = nullptr;
+            }
+            slot.detach();
+        }
+    } watched{*this, *slot};
     bool changed = false;
-    while (!changed && wait_for_event(*slot)) {
+    while (!changed && (looking_ || wait_for_event(*slot))) {
+        looking_ = true;
         auto seen = look_at_all();
         for (decltype(seen) before; seen != before;) {
             before = std::move(seen);
@@ -175,12 +187,8 @@ bool FileWatch::wait() {
             seen = look_at_all();
         }
         changed = take_changes();
+        looking_ = false;
     }
-    {
-        const std::scoped_lock hold(lock_);
-        slot_ = nullptr;
-    }
-    slot->detach();
     return changed;
 }
 

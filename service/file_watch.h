@@ -65,6 +65,7 @@ class FileWatch {
     mutable std::mutex files_lock_;
     std::vector<File> files_;  // guarded by files_lock_
     Watches watches_;          // guarded by files_lock_
+    bool looking_ = false;     // after an event, until wait() has seen what it comes to
 
     runtime::SpinLock lock_;
     runtime::PollSlot* slot_ = nullptr;  // of the wait() under way; guarded by lock_

@@ -10,6 +10,7 @@
 #include "runtime/go.h"
 #include "runtime/resolve.h"
 #include "runtime/this_task.h"
+#include "runtime/until_memory.h"
 
 namespace sluice {
 
@@ -115,21 +116,23 @@ std::expected<runtime::TcpListener, std::string> Front::open_beside(
 
 void Front::commit() {
     std::vector<ListenerPtr> leaving;
+    leaving.reserve(open_.size());
+    leaving_.reserve(open_.size());
+    open_.reserve(open_.size() + planned_.size());
+    for (Planned& each : planned_) {
+        if (each.entrances) each.listener->set_entrances(std::move(each.entrances));
+        if (!each.fresh) continue;
+        runtime::go([counted = runtime::Counted(tasks_), listener = each.listener] {
+            runtime::until_memory([&] { listener->run(); });
+        });
+        each.fresh = false;
+        open_.push_back(each.listener);
+    }
     std::erase_if(open_, [&](const ListenerPtr& listener) {
         const bool stays = std::ranges::find(planned_, listener, &Planned::listener) != planned_.end();
         if (!stays) leaving.push_back(listener);
         return !stays;
     });
-    for (Planned& each : planned_) {
-        each.listener->set_entrances(std::move(each.entrances));
-        if (!each.fresh) continue;
-        tasks_.add();
-        runtime::go([this, listener = each.listener] {
-            listener->run();
-            tasks_.done();
-        });
-        open_.push_back(each.listener);
-    }
     planned_.clear();
     close_all(leaving);
 }

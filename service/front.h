@@ -31,7 +31,7 @@ class Front {
     /// Opens what is new in `wanted` and reads its certificates, as far as all of it can be; else nothing has
     /// changed, and the error says why. The new listeners accept only after commit(), which also closes those
     /// that are no longer wanted; or never, after rollback(). Parks for a moment where a port goes on at
-    /// another address.
+    /// another address. What commit() has no memory for, the next call of it does.
     std::expected<void, std::string> prepare(const std::vector<config::Listen>& wanted);
     void commit();
     void rollback() { planned_.clear(); }

@@ -5,6 +5,7 @@
 #include <utility>
 
 #include "runtime/blocking.h"
+#include "runtime/until_memory.h"
 #include "service/app.h"
 #include "service/commands/judges.h"
 #include "service/descriptors.h"
@@ -56,9 +57,11 @@ std::expected<void, App::Problems> App::apply(config::Config loaded) {
     }
     const config::Config& config = (*next)->config;
     snapshots_.replace(*next);
-    upkeep_.follow((*next)->upstreams);
-    front_.commit();
-    check_.commit();
+    // There is no way back any more: what memory is short for is done when it is there again.
+    const auto whole = [this](auto step) { runtime::until_memory(step, [this] { return !ready_.load(); }); };
+    whole([&] { upkeep_.follow((*next)->upstreams); });
+    whole([&] { front_.commit(); });
+    whole([&] { check_.commit(); });
     loader_.clients().set_max(config.clients.max);
     janitor_.configure(janitor_settings(config.clients));
     telemetry_.log.configure(log_options(config.log).level, log_options(config.log).format);

@@ -85,6 +85,9 @@ std::size_t Server::open() const {
 void Server::set_connections_max(std::size_t most) {
     const std::scoped_lock hold(mutex_);
     connections_max_ = most;
+    if (connections_.size() <= most) return;
+    for (Connection* connection : connections_ | std::views::take(connections_.size() - most))
+        connection->give_way(false);
 }
 
 void Server::close() {
@@ -102,7 +105,10 @@ void Server::set_token(std::string token) {
 }
 
 void Server::serve(std::unique_ptr<Connection> connection) {
-    connection->serve([this](Request& request) { return respond(request); });
+    try {
+        connection->serve([this](Request& request) { return respond(request); });
+    } catch (const std::bad_alloc&) {  // it ends
+    }
     {
         const std::scoped_lock hold(mutex_);
         std::erase(connections_, connection.get());

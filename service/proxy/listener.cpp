@@ -43,10 +43,14 @@ void Listener::turn_away(runtime::TcpStream stream, bool secure, std::string_vie
 }
 
 void Listener::tell_scarcity(const runtime::error_code& error) {
-    if (const auto held_back = scarcity_.permit(runtime::now()))
+    const auto held_back = scarcity_.permit(runtime::now());
+    if (!held_back) return;
+    try {
         context_.telemetry.log.warn(
             "who connects waits: there is no descriptor (ulimit -n) or no memory for a connection",
             {{"address", address_.text}, {"reason", error.message()}, {"held_back", *held_back}});
+    } catch (const std::bad_alloc&) {  // nor any to say so
+    }
 }
 
 }  // namespace sluice::proxy

@@ -149,7 +149,11 @@ void Log::write(LogLevel level, std::string_view message, Fields fields) {
     const auto to = to_spdlog(level);
     if (level == LogLevel::off || !impl_->logger->should_log(to)) return;
     const bool json = impl_->format.load(std::memory_order_relaxed) == LogFormat::json;
-    impl_->logger->log(to, json ? format_json(level, message, fields) : format_text(level, message, fields));
+    try {
+        impl_->logger->log(to,
+                           json ? format_json(level, message, fields) : format_text(level, message, fields));
+    } catch (const std::bad_alloc&) {  // a line less
+    }
 }
 
 void Log::configure(LogLevel level, LogFormat format) {

@@ -36,7 +36,7 @@ struct LogField {
 ///
 /// as JSON or as text. Any task or thread may call it; nothing parks: the lines go through a queue of 1,024
 /// to a thread of their own, the oldest giving way when standard error is stuck. Allocates, so it is not for
-/// the way of a request.
+/// the way of a request; a line that there is no memory for is lost.
 class Log {
   public:
     struct Options {

@@ -9,6 +9,7 @@
 #include "runtime/resolve.h"
 #include "runtime/task_group.h"
 #include "runtime/this_task.h"
+#include "runtime/until_memory.h"
 #include "service/upstream/health_check.h"
 
 namespace sluice::upstream {
@@ -95,14 +96,28 @@ void Upkeep::follow(const std::vector<std::shared_ptr<Upstream>>& upstreams) {
         care->tasks.cancel();
     }
     cares_.erase(gone.begin(), gone.end());
+    cares_.reserve(wanted.size());
     for (auto& server : wanted) {
         if (std::ranges::any_of(cares_, [&](const auto& care) { return care->server == server; })) continue;
-        Care& care = *cares_.emplace_back(std::make_unique<Care>(server));
-        if (server->health())
-            care.tasks.go(
-                [&care, this] { keep_checking(*care.server, *care.server->health(), log_, not_made_); });
-        if (!server->addresses.fixed()) care.tasks.go([&care, this] { keep_looking_up(*care.server, log_); });
+        auto care = std::make_unique<Care>(server);
+        try {
+            take(*care);
+        } catch (const std::bad_alloc&) {
+            care->tasks.cancel();
+            throw;
+        }
+        cares_.push_back(std::move(care));
     }
+}
+
+void Upkeep::take(Care& care) {
+    if (care.server->health())
+        care.tasks.go([&care, this] {
+            runtime::until_memory(
+                [&] { keep_checking(*care.server, *care.server->health(), log_, not_made_); });
+        });
+    if (!care.server->addresses.fixed())
+        care.tasks.go([&care, this] { runtime::until_memory([&] { keep_looking_up(*care.server, log_); }); });
 }
 
 }  // namespace sluice::upstream

@@ -19,13 +19,16 @@ class Upkeep {
     ~Upkeep();
 
     /// These are the upstreams now. Servers that they do not name are retired, and their tasks have ended
-    /// when it returns (parks, briefly); for new ones tasks are started.
+    /// when it returns (parks, briefly); for new ones tasks are started. What it has no memory for, the next
+    /// call does.
     void follow(const std::vector<std::shared_ptr<Upstream>>& upstreams);
     /// Ends all tasks (parks, briefly).
     void stop() { follow({}); }
 
   private:
     struct Care;
+
+    void take(Care& care);
 
     telemetry::Log& log_;
     telemetry::Throttle not_made_{};  // of what is said about checks; any task

@@ -38,6 +38,25 @@ TEST_P(WaitGroupTest, WaitReturnsWhenAllAreDone) {
     });
 }
 
+TEST_P(WaitGroupTest, WhatIsCountedIsDoneWhateverEndsItsTask) {
+    run([] {
+        WaitGroup group;
+        const auto closed_over = std::make_shared<int>(0);
+        for (int task = 0; task < 4; ++task) {
+            go([counted = Counted(group), closed_over, task] {
+                this_task::yield();
+                if (task % 2 == 0) throw std::runtime_error("ended by an exception");
+            });
+        }
+        group.wait();
+        EXPECT_EQ(closed_over.use_count(), 1) << "what a task closed over goes first";
+        {
+            const Counted moved = Counted(group);
+        }
+        group.wait();
+    });
+}
+
 TEST_P(WaitGroupTest, WakesEveryWaiter) {
     run([] {
         WaitGroup work, waiters;

@@ -1,0 +1,82 @@
+"""When memory is short for a moment: whoever is hit by it is told or left, and all goes on behind it as before."""
+
+import pytest
+
+from support.client import RawClient, connect, get
+from support.heap import Heap
+from support.ports import free_port
+from support.sluice import SANITIZER_MEMORY
+from support.upstream import response
+from support.wait import wait_until
+from support.wire import Ended
+
+pytestmark = pytest.mark.skipif(SANITIZER_MEMORY > 1, reason="a sanitizer has a heap of its own")
+
+LINE_OF_LOG = 8 << 10  # what is taken for one
+
+
+@pytest.fixture
+def heap(tmp_path):
+    return Heap(tmp_path)
+
+
+def test_a_listener_without_descriptors_and_memory_goes_on_when_they_are_back(pair, heap):
+    proxy = pair(sluice_options={"environment": heap.environment, "limit_files": 64})
+    with heap.short(LINE_OF_LOG):
+        held = [connect(proxy.sluice.address) for _ in range(64)]
+        wait_until(lambda: heap.refused() > 0, "that the scarcity of descriptors is to be told")
+    for sock in held:
+        sock.close()
+    assert proxy.client().get().status == 200
+
+
+def test_a_call_that_memory_is_short_for_leaves_nothing_behind(pair, heap):
+    """Neither does the end take longer: a connection that is counted for ever would be waited for."""
+    check = f"127.0.0.1:{free_port()}"
+    proxy = pair(sluice_options={"environment": heap.environment}, check=check, timeouts={"drain": "1m"})
+    address = ("127.0.0.1", int(check.split(":")[1]))
+    with RawClient(address) as asker:
+        assert asker.get().status == 200
+        before = heap.refused()
+        with heap.short():
+            asker.send(get())
+            with pytest.raises(Ended):
+                asker.read()
+        assert heap.refused() > before
+    with RawClient(address) as asker:
+        assert asker.get().status == 200
+    proxy.sluice.stop()
+    assert '"stopped"' in proxy.sluice.stderr
+
+
+def test_changes_of_the_file_are_noticed_as_before(pair, heap):
+    proxy = pair(sluice_options={"environment": heap.environment})
+    before = heap.refused()
+    with heap.short():
+        proxy.sluice.write({**proxy.sluice.config, "limits": [{"name": "first", "rate": "1/s"}]})
+        wait_until(lambda: heap.refused() > before, "that the change is looked at")
+    proxy.sluice.write({**proxy.sluice.config, "limits": [{"name": "second", "rate": "1/s"}]})
+    wait_until(lambda: "second" in proxy.sluice.ask_admin("GET", "/config")[2], "that the next is in force")
+
+
+def test_checks_of_health_go_on(start_sluice, scripted, heap):
+    healthy = [True]
+
+    def script(connection):
+        while connection.read_request():
+            connection.send(response(status=200 if healthy[0] else 500))
+
+    upstream = scripted(script)
+    config = {"upstreams": {"app": {"servers": [upstream.address], "health": {"path": "/", "interval": "100ms", "healthy_after": 1, "unhealthy_after": 1}}},
+              "routes": [{"upstream": "app"}]}
+    sluice = start_sluice(config, environment=heap.environment)
+
+    def is_healthy():
+        return sluice.stats()["upstreams"][0]["servers"][0]["healthy"]
+
+    before = heap.refused()
+    with heap.short():
+        wait_until(lambda: heap.refused() > before, "that a check has no memory")
+    for state in (False, True):
+        healthy[0] = state
+        wait_until(lambda: is_healthy() == state, f"healthy: {state}")

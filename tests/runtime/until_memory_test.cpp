@@ -1,0 +1,69 @@
+#include "runtime/until_memory.h"
+
+#include <stdexcept>
+
+#include "runtime/task_group.h"
+#include "tests/runtime/on_workers.h"
+
+namespace sluice::runtime {
+namespace {
+
+using namespace std::chrono_literals;
+
+class UntilMemory : public InVirtualTime {};
+
+TEST_F(UntilMemory, CallsAgainASecondLaterWhatRanOutOfIt) {
+    run([] {
+        const Time began = now();
+        int calls = 0;
+        until_memory([&] {
+            if (++calls < 4) throw std::bad_alloc();
+        });
+        EXPECT_EQ(calls, 4);
+        EXPECT_GE(now() - began, 3s);
+        EXPECT_LT(now() - began, 4s);
+    });
+}
+
+TEST_F(UntilMemory, IsForNothingElse) {
+    run([] {
+        int calls = 0;
+        const auto fails = [&] {
+            ++calls;
+            throw std::runtime_error("");
+        };
+        EXPECT_THROW(until_memory(fails), std::runtime_error);
+        EXPECT_EQ(calls, 1);
+    });
+}
+
+TEST_F(UntilMemory, GivesUpWhereItIsCancelledOrTold) {
+    run([] {
+        TaskGroup group;
+        bool gave_up = false;
+        group.go([&] {
+            try {
+                until_memory([] { throw std::bad_alloc(); });
+            } catch (const std::bad_alloc&) {
+                gave_up = true;
+            }
+        });
+        this_task::sleep_for(10s);
+        EXPECT_FALSE(gave_up);
+        group.cancel();
+        group.wait();
+        EXPECT_TRUE(gave_up);
+
+        int calls = 0;
+        EXPECT_THROW(until_memory(
+                         [&] {
+                             ++calls;
+                             throw std::bad_alloc();
+                         },
+                         [&] { return calls == 3; }),
+                     std::bad_alloc);
+    });
+}
+
+}  // namespace
+}  // namespace sluice::runtime
