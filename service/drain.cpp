@@ -51,7 +51,7 @@ bool end_connections(proxy::Context& context, const CheckListener& check, runtim
     if (wait_until_empty(registry, check, runtime::now() + patience, false)) return true;
     if (wait_until_empty(registry, check, began + drain, true)) return true;
     context.telemetry.log.warn("timeouts.drain has passed; cutting what is left",
-                               {{"connections", registry.open()}});
+                               {{"connections", registry.open() + check.open()}});
     registry.each([](proxy::Registered& one) { connection(one).cancel(); });
     return wait_until_empty(registry, check, runtime::now() + kCancelled, true);
 }

@@ -32,7 +32,7 @@ class Server::Connection {
     void turn_away();
 
     /// Before serve(), or by any thread: the next answer is the last.
-    void answer_once() { last_.store(true, std::memory_order_release); }
+    void answer_once() { last_.store(true); }
     /// Any thread: ends it now if it idles, else behind the answer to the call that has begun.
     void finish() {
         answer_once();
