@@ -224,6 +224,7 @@ void Connection::leave(After after) {
         if (error == boost::asio::error::timed_out) {
             if (runtime::now() >= left_by_) break;
             if (rest(left_by_)) return;
+            runtime::this_task::yield();  // what is there may be no data, and without end: records of TLS
         } else if (error || n >= unread_max_) {
             break;
         }
