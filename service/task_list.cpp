@@ -13,13 +13,21 @@ namespace sluice {
 namespace {
 
 using runtime::TaskInfo;
+using runtime::TaskState;
 
 std::string line_of(const TaskInfo& task, runtime::Time now) {
     std::array<char, 32> seconds;
     const auto waited = std::chrono::duration<double>(std::max(now - task.since, runtime::Duration::zero()));
     std::snprintf(seconds.data(), seconds.size(), "%.3f s", waited.count());
-    return "id " + std::to_string(task.id) + ", " + what_it_does(task) + " for " + seconds.data() +
-           ", started at " + task.spawned + '\n';
+    std::string line = "id " + std::to_string(task.id) + ", " + what_it_does(task) + " for " +
+                       seconds.data() + ", started at " + task.spawned;
+    if (task.state == TaskState::parked) {
+        std::array<char, 64> wait;
+        std::snprintf(wait.data(), wait.size(), ", on %p, %zu bytes of stack", task.waits_on,
+                      task.stack_bytes);
+        line += wait.data();
+    }
+    return line + '\n';
 }
 
 }  // namespace

@@ -359,13 +359,14 @@ def test_debug_tasks_names_where_tasks_were_started(pair):
     def all_listed():  # the tasks of two calls are not always the same: that of a call before may be on its way out
         status, headers, text = proxy.sluice.ask_admin("GET", "/debug/tasks")
         assert status == 200 and headers.get_content_type() == "text/plain"
-        tasks = re.findall(r"^id (\d+), (.+) for (\d+\.\d+) s, started at ((?:service|runtime)/\S+\.(?:cpp|h):\d+)$", text, re.M)
+        tasks = re.findall(r"^id (\d+), (.+) for (\d+\.\d+) s, started at ((?:service|runtime)/\S+\.(?:cpp|h):\d+)(, on \S+, [1-9]\d* bytes of stack)?$", text, re.M)
         assert len({task[0] for task in tasks}) == len(tasks), text
         return (text, tasks) if len(tasks) == proxy.sluice.stats()["runtime"]["tasks"]["live"] else None
 
     text, tasks = wait_until(all_listed, "every task that lives in the list")
     assert re.search(r"^\d+ tasks? parked in .*\n    sluice::\S.*\(sluice\+0x\w+\)$", text, re.M), text
-    waits = [(state, float(seconds)) for _, state, seconds, _ in tasks]
+    waits = [(state, float(seconds)) for _, state, seconds, _, _ in tasks]
+    assert all(bool(wait) == state.startswith("parked") for _, state, _, _, wait in tasks), text
     assert any(state == "running" for state, _ in waits) and any(state == "parked in accept" for state, _ in waits), text
     assert all(seconds < proxy.sluice.stats()["uptime_seconds"] + 1 for _, seconds in waits), text
     go_on.set()

@@ -1,6 +1,7 @@
 #include "runtime/inspect.h"
 
 #include <algorithm>
+#include <array>
 #include <chrono>
 #include <cstdint>
 #include <map>
@@ -113,6 +114,38 @@ TEST_P(Inspect, AParkedTaskShowsTheFunctionsItIsIn) {
         const std::size_t inner = text.find("(anonymous namespace)::left_inner(", group);
         const std::size_t middle = text.find("(anonymous namespace)::left_middle(", inner);
         EXPECT_NE(text.find("(anonymous namespace)::left_outer(", middle), std::string::npos) << text;
+    });
+}
+
+TEST_P(Inspect, AParkedTaskTellsHowMuchOfItsStackIsInUse) {
+    Scheduler scheduler({.workers = GetParam()});
+    const Overtime overtime(scheduler);
+    scheduler.run([&] {
+        Channel<int> shallow;
+        Channel<int> deep;
+        WaitGroup ended;
+        ended.add(2);
+        go([&] {
+            shallow.receive();
+            ended.done();
+        });
+        go([&] {
+            std::array<volatile char, 20'000> used{};
+            deep.receive();
+            used[0] = 1;
+            ended.done();
+        });
+        std::vector<TaskInfo> low;
+        std::vector<TaskInfo> high;
+        while ((low = waiting_on(scheduler, &shallow)).empty()) this_task::yield();
+        while ((high = waiting_on(scheduler, &deep)).empty()) this_task::yield();
+        EXPECT_GT(low[0].stack_bytes, 0U);
+        EXPECT_LT(low[0].stack_bytes, 20'000U);
+        EXPECT_GE(high[0].stack_bytes, 20'000U);
+        EXPECT_LT(high[0].stack_bytes, 40'000U);
+        shallow.close();
+        deep.close();
+        ended.wait();
     });
 }
 
