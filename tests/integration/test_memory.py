@@ -7,6 +7,8 @@ import pytest
 
 from support import wire
 from support.client import connect, get
+from support.ports import free_port
+from support.tls import SecureClient
 from support.upstream import response
 from support.wait import DEADLINE, wait_until, wait_until_steady
 
@@ -15,6 +17,7 @@ KIB, MIB = 1 << 10, 1 << 20
 # The table of README.md, "Memory": what each costs at the most, in resident bytes of the process. Tunnels: test_tunnels.py.
 BASE = 24 * MIB
 IDLE_CONNECTION = 1 * KIB
+IDLE_TLS_CONNECTION = 24 * KIB
 REQUEST = 64 * KIB
 REQUEST_WITH_BODIES = 256 * KIB
 CLIENT_ENTRY = 96
@@ -58,6 +61,23 @@ def test_twenty_thousand_idle_connections_and_hundreds_of_requests_stay_within_t
         print(f"start {start / MIB:.1f} MiB, {(with_idle - start) / idle:.0f} bytes an idle connection, "
               f"{(with_busy - with_idle) / busy:.0f} bytes a request in flight, peak {proxy.sluice.memory()[1] / MIB:.1f} MiB")
         assert proxy.sluice.memory()[1] < BASE + idle * IDLE_CONNECTION + busy * REQUEST
+
+
+def test_idle_connections_over_tls_stay_within_the_formula(pair, authority, descriptors):
+    count = 2000
+    listen = {"address": f"127.0.0.1:{free_port()}", "tls": authority.issue("a.example").files}
+    proxy = pair(listen=[listen], timeouts={"keep_alive": "10m"})
+    context = authority.client_context()
+    with contextlib.ExitStack() as held:
+        start = None
+        for _ in range(1 + count):  # what the first brings is there once
+            client = held.enter_context(contextlib.closing(SecureClient(proxy.sluice.address, context)))
+            assert client.get().status == 200
+            start = start or proxy.sluice.memory()[0]
+        wait_until(lambda: proxy.sluice.stats()["connections"]["open"] == 1 + count, "all connections")
+        grown = proxy.sluice.memory()[0] - start
+        print(f"{grown / count / KIB:.1f} KiB an idle connection over TLS")
+        assert grown < count * IDLE_TLS_CONNECTION
 
 
 def test_requests_with_large_bodies_both_ways_stay_within_the_formula(pair):
