@@ -1,5 +1,6 @@
 // How many CPUs this process may use, told by a system of files of our own, and followed when it changes.
 
+#include <algorithm>
 #include <atomic>
 #include <bit>
 #include <chrono>
@@ -8,7 +9,9 @@
 #include <memory>
 #include <string>
 #include <thread>
+#include <utility>
 
+#include <sched.h>
 #include <stdlib.h>
 
 #include "runtime/inspect.h"
@@ -52,6 +55,30 @@ TEST_F(Cpus, AreWhatTheTightestQuotaOnTheWayGrants) {
     EXPECT_EQ(available_cpus(root_), all);
     write("/sys/fs/cgroup/a/cpu.max", "50000 100000");
     EXPECT_EQ(available_cpus(root_), 1U);
+}
+
+// Half a CPU more than one is a second worker; on a machine with less, what there is.
+TEST_F(Cpus, AreCountedUpwards) {
+    const unsigned all = available_cpus(root_);
+    write("/proc/self/cgroup", "0::/");
+    for (const auto& [quota, cpus] : {std::pair("100000 100000", 1U), std::pair("100001 100000", 2U),
+                                      std::pair("25000 10000", 3U), std::pair("1 100000", 1U)}) {
+        write("/sys/fs/cgroup/cpu.max", quota);
+        EXPECT_EQ(available_cpus(root_), std::min(cpus, all)) << quota;
+    }
+}
+
+TEST_F(Cpus, AreThoseTheThreadMayRunOn) {
+    cpu_set_t before;
+    ASSERT_EQ(::sched_getaffinity(0, sizeof before, &before), 0);
+    EXPECT_EQ(available_cpus(root_), static_cast<unsigned>(CPU_COUNT(&before)));
+    cpu_set_t one;
+    CPU_ZERO(&one);
+    CPU_SET(::sched_getcpu(), &one);
+    ASSERT_EQ(::sched_setaffinity(0, sizeof one, &one), 0);
+    EXPECT_EQ(available_cpus(root_), 1U);
+    EXPECT_EQ(Scheduler().workers(), 1U);
+    ASSERT_EQ(::sched_setaffinity(0, sizeof before, &before), 0);
 }
 
 TEST_F(Cpus, AreWhatAQuotaOfVersion1Grants) {

@@ -1,6 +1,7 @@
 #include "runtime/scheduler.h"
 
 #include <algorithm>
+#include <array>
 #include <atomic>
 #include <memory>
 #include <set>
@@ -9,10 +10,13 @@
 #include <thread>
 #include <vector>
 
+#include <boost/asio/buffer.hpp>
+
 #include "runtime/sanitizer.h"
 #include "runtime/this_task.h"
 #include "runtime/wait_group.h"
 #include "tests/runtime/on_workers.h"
+#include "tests/runtime/sockets.h"
 
 namespace sluice::runtime {
 namespace {
@@ -170,6 +174,37 @@ TEST_P(SchedulerTest, StarvesNobodyInAStormOfYields) {
         std::jthread outside([&] { scheduler.spawn([&] { spawned.store(true); }); });
         for (int i = 0; i < 5; ++i) this_task::sleep_for(1ms);
         while (!spawned.load()) this_task::yield();
+        stop.store(true);
+        storm.wait();
+    });
+}
+
+// What comes over a socket has its turn as a yield has.
+TEST_P(SchedulerTest, StarvesNoSocketInAStormOfYields) {
+    run([] {
+        auto listener = TcpListener::bind(loopback(0)).value();
+        TcpStream near = TcpStream::connect(listener.local(), now() + 30s).value();
+        TcpStream far = listener.accept().value();
+        std::atomic<bool> stop{false};
+        WaitGroup storm;
+        for (int i = 0; i < 200; ++i)
+            go([counted = Counted(storm), &stop] {
+                while (!stop.load()) this_task::yield();
+            });
+        go([counted = Counted(storm), &far] {
+            std::array<char, 1> byte;
+            error_code error;
+            while (far.read_some(boost::asio::buffer(byte), error) == 1)
+                far.write_some(boost::asio::buffer(byte), error);
+        });
+        error_code error;
+        near.read_deadline(now() + 30s);
+        for (int i = 0; i < 100; ++i) {
+            std::array<char, 1> byte{'x'};
+            near.write_some(boost::asio::buffer(byte), error);
+            EXPECT_EQ(near.read_some(boost::asio::buffer(byte), error), 1U) << error;
+        }
+        near.shutdown_send(error);
         stop.store(true);
         storm.wait();
     });

@@ -16,12 +16,16 @@ class Pair:
         self.clients.append(client)
         return client
 
-    def finish(self):
-        """Every client and upstream leaves; nothing of them may remain in the proxy, and it stops in order."""
+    def leave(self):
+        """Every client and upstream leaves."""
         for client in self.clients:
             client.close()
         for connection in list(self.upstream.connections):
             connection.close()
+
+    def finish(self):
+        """Every client and upstream leaves; nothing of them may remain in the proxy, and it stops in order."""
+        self.leave()
         self.sluice.wait_resting()
         self.sluice.stop()
 

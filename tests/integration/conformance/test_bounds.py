@@ -52,6 +52,7 @@ def smuggling(size, chunked=False):
 
 REFUSALS = {
     "limited": (ONE_ONLY, 429),
+    "banned": ({}, 403),
     "no-route": ({"routes": [{"match": {"path": "/first"}, "upstream": "app"}]}, 404),
 }
 
@@ -62,6 +63,8 @@ def refusing_pair(pair, refusal):
     proxy = pair(**config)
     client = proxy.client()
     assert client.get("/first").status == 200
+    if status == 403:
+        assert proxy.sluice.ask_admin("PUT", "/bans/127.0.0.1", '{"for": "1h"}')[0] == 200
     return proxy, client, status
 
 

@@ -24,6 +24,25 @@ OK = response(body=b"ok")
 CHUNKED = b"HTTP/1.1 200 Fine\r\nTransfer-Encoding: chunked\r\n\r\n"
 
 
+SLOTS = {"name": "slots", "algorithm": "concurrency", "key": "global", "max": 1000}
+
+
+@pytest.fixture
+def pair(pair):
+    """Each request in flight holds a slot, and in the end all are free again."""
+    made = []
+
+    def start(*arguments, **config):
+        made.append(pair(*arguments, **{"limits": [SLOTS], **config}))
+        return made[-1]
+
+    yield start
+    for each in made:
+        if each.sluice.alive() and each.sluice.config["limits"] == [SLOTS]:
+            each.leave()
+            wait_until(lambda: each.sluice.admin_json("/explain")["limits"][0]["remaining"] == SLOTS["max"], "all slots are free")
+
+
 # upstream refuses the connection
 
 
