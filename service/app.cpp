@@ -175,17 +175,20 @@ void App::handle_signals() {
         if (signal == SIGHUP) {
             reload_asked_.release();
         } else if (signal == SIGQUIT) {
-            tell_tasks();
+            try {
+                tell_tasks();
+            } catch (const std::bad_alloc&) {  // nothing to tell them with
+            }
         } else if (draining) {
             std::_Exit(kFine);
         } else {
             draining = true;
-            draining_.add();
-            runtime::go([this] {
-                drain();
-                end_within(kEnd, kFine);  // whatever cannot be ended
-                signals_.cancel();
-                draining_.done();
+            runtime::until_memory([this] {
+                runtime::go([counted = runtime::Counted(draining_), this] {
+                    runtime::until_memory([this] { drain(); });
+                    end_within(kEnd, kFine);  // whatever cannot be ended
+                    signals_.cancel();
+                });
             });
         }
     }

@@ -61,6 +61,7 @@ class App {
         std::vector<std::string>;  // settings that a reload does not change, and the file has otherwise
     std::expected<Kept, Problems> reload();
     std::expected<void, Problems> apply(config::Config loaded);
+    void in_the_end(auto step);
     std::expected<Kept, Problems> reload_and_log(std::string_view why);
 
     // Fixed.

@@ -50,9 +50,13 @@ std::size_t CheckListener::open() const {
     return open;
 }
 
-void CheckListener::close() {
+void CheckListener::cancel() {
     for (const Listening& each : going_) each->close();
     if (current_) current_->close();
+}
+
+void CheckListener::close() {
+    cancel();
     tasks_.wait();
 }
 

@@ -32,11 +32,14 @@ class CheckListener {
     void commit();
     void rollback() { prepared_.reset(); }
 
-    /// A drain: no more connections; those that idle end, the others behind their answer.
+    /// A drain: no more connections; those that there are end behind their answer, or when they have asked
+    /// nothing for half a second.
     void finish();
     /// Connections that there are, of listeners that go as well.
     std::size_t open() const;
-    /// Ends all, and returns when their tasks have ended.
+    /// Ends all.
+    void cancel();
+    /// cancel(), and returns when their tasks have ended.
     void close();
 
   private:

@@ -44,7 +44,7 @@ bool wait_until_empty(proxy::Registry& registry, const CheckListener& check, run
 
 }  // namespace
 
-bool end_connections(proxy::Context& context, const CheckListener& check, runtime::Time began,
+bool end_connections(proxy::Context& context, CheckListener& check, runtime::Time began,
                      runtime::Duration drain) {
     proxy::Registry& registry = context.registry;
     const runtime::Duration patience = std::min(kLastRequests, drain / 2);
@@ -53,6 +53,7 @@ bool end_connections(proxy::Context& context, const CheckListener& check, runtim
     context.telemetry.log.warn("timeouts.drain has passed; cutting what is left",
                                {{"connections", registry.open() + check.open()}});
     registry.each([](proxy::Registered& one) { connection(one).cancel(); });
+    check.cancel();
     return wait_until_empty(registry, check, runtime::now() + kCancelled, true);
 }
 

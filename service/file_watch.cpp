@@ -7,6 +7,7 @@
 #include <deque>
 #include <filesystem>
 #include <mutex>
+#include <new>
 #include <string_view>
 #include <system_error>
 
@@ -160,7 +161,7 @@ bool FileWatch::take_changes() {
 
 bool FileWatch::wait() {
     runtime::PollSlot* const slot = runtime::PollSlot::open(descriptor_);
-    if (slot == nullptr) return false;
+    if (slot == nullptr) throw std::bad_alloc();
     {
         const std::scoped_lock hold(lock_);
         slot_ = slot;

@@ -21,7 +21,22 @@ std::vector<std::string> to_lines(const config::Errors& errors) {
     return lines;
 }
 
+/// Whatever ends a reload: what was opened for it and did not come into force is closed.
+struct Rollback {
+    Front& front;
+    CheckListener& check;
+    ~Rollback() {
+        front.rollback();
+        check.rollback();
+    }
+};
+
 }  // namespace
+
+/// Not beyond the moment in which a drain waits for us: then it no longer matters.
+void App::in_the_end(auto step) {
+    runtime::until_memory(step, [this] { return !ready_.load(); });
+}
 
 std::expected<App::Kept, App::Problems> App::reload() {
     const std::scoped_lock one_at_a_time(reloading_);
@@ -43,32 +58,28 @@ std::expected<App::Kept, App::Problems> App::reload() {
 }
 
 std::expected<void, App::Problems> App::apply(config::Config loaded) {
+    const Rollback at_the_end{front_, check_};
     if (const auto opened = front_.prepare(loaded.listen); !opened)
         return std::unexpected(Problems{opened.error()});
-    if (const auto opened = check_.prepare(loaded); !opened) {
-        front_.rollback();
+    if (const auto opened = check_.prepare(loaded); !opened)
         return std::unexpected(Problems{"check: " + opened.error()});
-    }
     auto next = loader_.load(std::move(loaded));
-    if (!next) {
-        front_.rollback();
-        check_.rollback();
-        return std::unexpected(Problems{next.error()});
-    }
+    if (!next) return std::unexpected(Problems{next.error()});
     const config::Config& config = (*next)->config;
     snapshots_.replace(*next);
     // There is no way back any more: what memory is short for is done when it is there again.
-    const auto whole = [this](auto step) { runtime::until_memory(step, [this] { return !ready_.load(); }); };
-    whole([&] { upkeep_.follow((*next)->upstreams); });
-    whole([&] { front_.commit(); });
-    whole([&] { check_.commit(); });
-    loader_.clients().set_max(config.clients.max);
-    janitor_.configure(janitor_settings(config.clients));
-    telemetry_.log.configure(log_options(config.log).level, log_options(config.log).format);
-    telemetry_.access.configure(access_options(config.log).which, access_options(config.log).format);
-    if (admin_) admin_->set_token(config.admin->token);
+    in_the_end([&] { upkeep_.follow((*next)->upstreams); });
+    in_the_end([&] { front_.commit(); });
+    in_the_end([&] { check_.commit(); });
+    in_the_end([&] {
+        loader_.clients().set_max(config.clients.max);
+        janitor_.configure(janitor_settings(config.clients));
+        telemetry_.log.configure(log_options(config.log).level, log_options(config.log).format);
+        telemetry_.access.configure(access_options(config.log).which, access_options(config.log).format);
+        if (admin_) admin_->set_token(config.admin->token);
+    });
     telemetry_.log.info("reloaded", {{"config", path_}});
-    warn_of_few_descriptors(config, telemetry_.log);
+    in_the_end([&] { warn_of_few_descriptors(config, telemetry_.log); });
     return {};
 }
 
@@ -76,7 +87,7 @@ std::expected<App::Kept, App::Problems> App::reload_and_log(std::string_view why
     std::expected<Kept, Problems> reloaded;
     try {
         reloaded = reload();
-    } catch (const std::bad_alloc&) {
+    } catch (const std::bad_alloc&) {  // it may be the file that takes so much: not again by ourselves
         reloaded = std::unexpected(Problems{"out of memory"});
     }
     if (reloaded) return reloaded;

@@ -19,8 +19,6 @@ namespace {
 constexpr std::size_t kBufferBytes = Server::kHeadBytesMax + Server::kBodyBytesMax + 1024;
 constexpr std::size_t kLingerBytesMax = 64 * 1024;
 constexpr auto kLinger = std::chrono::seconds(1);
-// How long who comes when the listener has closed may take to ask: what was asked is on its way already.
-constexpr runtime::Duration kUnderWay = std::chrono::milliseconds(500);
 
 constexpr http::HeadLimits kHeadLimits{
     .bytes = Server::kHeadBytesMax, .fields = 100, .body = Server::kBodyBytesMax};
@@ -85,15 +83,14 @@ bool Server::Connection::serve_one(const Respond& respond) {
     filled_ -= *end;
     auto busy = State::busy;
     state_.compare_exchange_strong(busy, State::idle);
-    return keep && !last_.load();  // finish() may have found it busy still
+    return keep && !last_.load();  // answer_once() may have come behind the answer's head
 }
 
 Server::Connection::Received<std::size_t> Server::Connection::receive_head(http::RequestHead& head) {
     http::HeadScan scan;
     bool begun = filled_ > 0;
     if (begun && !begin()) return std::unexpected(Gone{});
-    const runtime::Duration until_begun = last_.load() ? std::min(kUnderWay, options_.idle) : options_.idle;
-    stream_.read_deadline(runtime::now() + (begun ? options_.receive : until_begun));
+    stream_.read_deadline(runtime::now() + (begun ? options_.receive : options_.idle));
     while (true) {
         const auto size = http::read_request_head({bytes_.get(), filled_}, scan, kHeadLimits, head);
         if (!size) return std::unexpected(size.error());

@@ -33,12 +33,6 @@ class Server::Connection {
 
     /// Before serve(), or by any thread: the next answer is the last.
     void answer_once() { last_.store(true); }
-    /// Any thread: ends it now if it idles, else behind the answer to the call that has begun.
-    void finish() {
-        answer_once();
-        auto idle = State::idle;
-        if (state_.compare_exchange_strong(idle, State::ended)) stream_.cancel();
-    }
     /// Any thread: ends it if it idles, or, `if_streams`, if its answer is a stream. Whether it does.
     bool give_way(bool if_streams) {
         auto expected = if_streams ? State::streams : State::idle;

@@ -62,7 +62,7 @@ struct Explanation {
     std::string verdict;                         // allowed, limited, delayed, denied, banned; none: no route
     std::optional<unsigned> status{};            // of an answer of our own
     std::string refused_by{};                    // a limit
-    std::optional<std::uint64_t> retry_after{};  // what the answer tells, in seconds
+    std::optional<std::uint64_t> retry_after{};  // what the answer tells, in seconds; not a ban to come
     std::vector<ExplainedLimit> limits{};
 };
 

@@ -17,6 +17,9 @@ namespace {
 // have ended yet.
 constexpr std::size_t kGivingWayMax = 64;
 
+// How long who has asked nothing may take when no more are to come: a call may be on its way.
+constexpr runtime::Duration kUnderWay = std::chrono::milliseconds(500);
+
 }  // namespace
 
 Server::Server(runtime::TcpListener listener, std::vector<Route> routes, Options options, telemetry::Log& log)
@@ -35,6 +38,7 @@ void Server::run() {
         } catch (const std::bad_alloc&) {  // this one is dropped
         }
     }
+    if (!serving_.wait_until(runtime::now() + kUnderWay)) end_idle_if_finishing();
     serving_.wait();
 }
 
@@ -74,7 +78,13 @@ void Server::finish() {
     listener_.close();
     const std::scoped_lock hold(mutex_);
     finishing_ = true;
-    for (Connection* connection : connections_) connection->finish();
+    for (Connection* connection : connections_) connection->answer_once();
+}
+
+void Server::end_idle_if_finishing() {
+    const std::scoped_lock hold(mutex_);
+    if (!finishing_) return;
+    for (Connection* connection : connections_) connection->give_way(false);
 }
 
 std::size_t Server::open() const {
@@ -85,9 +95,9 @@ std::size_t Server::open() const {
 void Server::set_connections_max(std::size_t most) {
     const std::scoped_lock hold(mutex_);
     connections_max_ = most;
-    if (connections_.size() <= most) return;
-    for (Connection* connection : connections_ | std::views::take(connections_.size() - most))
-        connection->give_way(false);
+    std::size_t surplus = connections_.size() - std::min(connections_.size(), most);
+    for (auto each = connections_.begin(); surplus > 0 && each != connections_.end(); ++each)
+        if ((*each)->give_way(false)) --surplus;
 }
 
 void Server::close() {

@@ -46,17 +46,17 @@ class Server {
     /// Serves until close(). Parks.
     void run();
 
-    /// Takes no more connections, and ends those that idle now, the others behind the answer that they wait
-    /// for. Any thread.
+    /// Takes no more connections, and ends those that there are behind their next answer, or when they have
+    /// asked nothing for half a second. Any thread.
     void finish();
-    /// Takes no more connections, and ends those that there are, whatever they are doing. Any thread, once.
+    /// Takes no more connections, and ends those that there are, whatever they are doing. Any thread.
     void close();
     /// Connections that there are.
     std::size_t open() const;
 
     /// A reload: calls that begin from now on need this token, and streams end if it is another.
     void set_token(std::string token);
-    /// A reload: of connections that come from now on, no more are let in.
+    /// A reload: no more are let in, and of those that idle so many go as there are too many.
     void set_connections_max(std::size_t most);
 
     const runtime::Endpoint& local() const { return listener_.local(); }
@@ -66,6 +66,7 @@ class Server {
 
     void start(runtime::TcpStream stream, const runtime::Endpoint& caller);
     bool make_room();
+    void end_idle_if_finishing();
     void serve(std::unique_ptr<Connection> connection);
     Response respond(Request& request) const;
     bool may_call(const Request& request) const;

@@ -55,11 +55,6 @@ std::optional<std::uint64_t> least_remaining(const http::Fields& fields) {
     return least;
 }
 
-std::uint64_t seconds_until_admitted(const Applied& refused) {
-    return is_never_admitted(refused) ? refused.limit->rule.window_seconds()
-                                      : whole_seconds(refused.answer.retry_after);
-}
-
 std::optional<std::uint64_t> legacy_remaining(const http::Fields& fields) {
     const std::string_view text = fields.value(http::FieldId::x_ratelimit_remaining);
     std::uint64_t number = 0;
@@ -74,12 +69,20 @@ std::uint64_t whole_seconds(limit::Nanos time) {
     return static_cast<std::uint64_t>(time / kSecond + (time % kSecond > 0));
 }
 
+std::uint64_t seconds_until_admitted(const Applied& refused, limit::Nanos held) {
+    const limit::Nanos wait = refused.answer.retry_after;
+    const bool never = is_never_admitted(refused);
+    return std::max(std::uint64_t{1}, never ? refused.limit->rule.window_seconds()
+                                            : whole_seconds(wait - std::min(wait, held)));
+}
+
 std::uint64_t retry_after_seconds(const Verdict& verdict) {
     if (!verdict.refused_by) return 0;
-    std::uint64_t seconds = 1;
+    std::uint64_t seconds = seconds_until_admitted(*verdict.refused_by);
     for (const Applied& each : verdict.applied()) {
-        const bool refuses = !each.answer.admitted && !each.limit->shadow && !each.limit->delays;
-        if (&each == verdict.refused_by || refuses) seconds = std::max(seconds, seconds_until_admitted(each));
+        if (each.answer.admitted || each.limit->shadow || &each == verdict.refused_by) continue;
+        const limit::Nanos held = each.limit->delays ? each.limit->settings.max_delay.count() : 0;
+        seconds = std::max(seconds, seconds_until_admitted(each, held));
     }
     if (verdict.strike == limit::Bans::Strike::banned)
         seconds = std::max(seconds, whole_seconds(verdict.refused_by->limit->ban->duration));

@@ -20,9 +20,12 @@ inline constexpr std::size_t kRateFieldsRoom = 12288;
 /// Rounded up: what Retry-After is told in.
 std::uint64_t whole_seconds(limit::Nanos time);
 
-/// For Retry-After, and {retry_after} of a body: whole seconds, rounded up and never 0, until a request like
-/// this one is admitted by all limits that would refuse it now. One that costs more than the bucket holds
-/// never is; it is told when the bucket is full. Nobody knows when a request in flight will end: 1, then. A
+/// Whole seconds, rounded up and never 0, until the limit admits what it refuses, or has it only wait for
+/// `held`. What costs more than the limit ever holds is told when all of that is there. Nobody knows when a
+/// request in flight will end: 1, then.
+std::uint64_t seconds_until_admitted(const Applied& refused, limit::Nanos held = 0);
+
+/// For Retry-After, and {retry_after} of a body: the same for all limits that would refuse the request. A
 /// refusal that bans: no sooner than the ban ends. 0: the verdict is no refusal by a limit.
 std::uint64_t retry_after_seconds(const Verdict& verdict);
 

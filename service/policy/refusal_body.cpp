@@ -50,13 +50,13 @@ void write_json_text(std::string_view text, auto& to) {
     }
 }
 
-/// Why, to a human.
-std::string_view detail(const Applied& refused) {
+/// Why, to a human, and when to come back; `its_own`: that is a matter of this limit alone.
+std::string_view detail(const Applied& refused, bool its_own) {
     if (is_never_admitted(refused))
-        return R"(\" never admits as much as this request costs; all of it is there in )";
-    const bool in_flight = refused.limit->settings.algorithm == config::Algorithm::concurrency;
-    return in_flight ? R"(\" has as many requests in flight as it admits; try again in )"
-                     : R"(\" is used up; more is available in )";
+        return R"(\" never admits as much as this request costs; ask for less in )";
+    if (refused.limit->settings.algorithm == config::Algorithm::concurrency)
+        return R"(\" has as many requests in flight as it admits; try again in )";
+    return its_own ? R"(\" is used up; more is available in )" : R"(\" is used up; try again in )";
 }
 
 void write_problem(const Applied& refused, std::uint64_t retry_after, auto& to) {
@@ -65,8 +65,8 @@ void write_problem(const Applied& refused, std::uint64_t retry_after, auto& to) 
        << http::reason_phrase(static_cast<int>(limit.status)) << R"(","status":)" << limit.status
        << R"(,"detail":"The limit \")";
     write_json_text(limit.name, to);
-    to << detail(refused) << retry_after << (retry_after == 1 ? " second" : " seconds")
-       << R"(.","violated-policies":[")";
+    to << detail(refused, retry_after == seconds_until_admitted(refused)) << retry_after
+       << (retry_after == 1 ? " second" : " seconds") << R"(.","violated-policies":[")";
     write_json_text(limit.name, to);
     to << R"("],"retry_after":)" << retry_after << "}";
 }

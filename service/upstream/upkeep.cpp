@@ -100,12 +100,7 @@ void Upkeep::follow(const std::vector<std::shared_ptr<Upstream>>& upstreams) {
     for (auto& server : wanted) {
         if (std::ranges::any_of(cares_, [&](const auto& care) { return care->server == server; })) continue;
         auto care = std::make_unique<Care>(server);
-        try {
-            take(*care);
-        } catch (const std::bad_alloc&) {
-            care->tasks.cancel();
-            throw;
-        }
+        take(*care);
         cares_.push_back(std::move(care));
     }
 }

@@ -91,12 +91,23 @@ def test_a_client_that_waits_retry_after_is_admitted(pair):
 
 
 def test_retry_after_is_that_of_the_limit_that_lasts_longest(pair):
-    limits = [{"name": "brief", "rate": "1/s", "burst": 2}, {"name": "long", "rate": "2/h", "burst": 2}]
+    limits = [{"name": "brief", "rate": "2/m", "burst": 2}, {"name": "long", "rate": "2/h", "burst": 2}]
     client = pair(serve(response()), limits=limits).client()
     assert [client.get().status for _ in range(2)] == [200, 200]
     refused = client.get()
     assert refused.status == 429 and json.loads(refused.body)["violated-policies"] == ["brief"]
-    assert 1799 <= int(refused.one("Retry-After")) == json.loads(refused.body)["retry_after"] <= 1800
+    seconds = int(refused.one("Retry-After"))
+    assert 1790 <= seconds == json.loads(refused.body)["retry_after"] <= 1800
+    assert json.loads(refused.body)["detail"] == f'The limit "brief" is used up; try again in {seconds} seconds.'
+
+
+def test_retry_after_minds_a_limit_that_would_delay_for_too_long(pair):
+    limits = [{"name": "brief", "rate": "1/m", "burst": 1}, {"name": "holds", "rate": "1/h", "burst": 1, "action": "delay", "max_delay": "10m"}]
+    client = pair(serve(response()), limits=limits).client()
+    assert client.get().status == 200
+    refused = client.get()
+    assert refused.status == 429 and json.loads(refused.body)["violated-policies"] == ["brief"]
+    assert 2990 <= int(refused.one("Retry-After")) <= 3000
 
 
 def test_a_request_that_costs_more_than_the_limit_holds_is_told_so(pair):

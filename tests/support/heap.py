@@ -31,8 +31,10 @@ class Heap:
     def short(self, size=1):
         """No memory for so many bytes or more."""
         self._refuse_from(size)
-        yield
-        self._refuse_from(0)
+        try:
+            yield
+        finally:
+            self._refuse_from(0)
 
     def _numbers(self):
         return struct.unpack("=3Q", self._file.read_bytes())
