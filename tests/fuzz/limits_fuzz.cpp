@@ -14,6 +14,7 @@
 
 #include "service/http/read_head.h"
 #include "service/policy/decide.h"
+#include "service/policy/rate_fields.h"
 
 namespace {
 
@@ -76,6 +77,8 @@ void check_spending(const policy::Verdict& told, const policy::Verdict& done, co
     require(told.kind == done.kind);
     require((told.refused_by ? told.refused_by->limit : nullptr) ==
             (done.refused_by ? done.refused_by->limit : nullptr));
+    if (done.kind == policy::Verdict::Kind::limited && done.strike != limit::Bans::Strike::banned)
+        require(policy::retry_after_seconds(told) == policy::retry_after_seconds(done));
     const auto had = left(told), has = left(after);
     for (std::size_t i = 0; i < had.size(); ++i) {
         const policy::Applied& each = told.applied()[i];
