@@ -130,9 +130,11 @@ TEST_P(Inspect, AParkedTaskTellsHowMuchOfItsStackIsInUse) {
             ended.done();
         });
         go([&] {
-            std::array<volatile char, 20'000> used{};
+            std::array<char, 20'000> used;
+            const auto lives = [&] { asm volatile("" : : "r"(used.data()) : "memory"); };
+            lives();
             deep.receive();
-            used[0] = 1;
+            lives();
             ended.done();
         });
         std::vector<TaskInfo> low;
