@@ -1,6 +1,7 @@
 #include "config/reader.h"
 
 #include <algorithm>
+#include <exception>
 
 #include "config/duration.h"
 #include "config/quote.h"
@@ -79,8 +80,8 @@ Object::Object(Reader& reader, Value value)
     if (is_object_) refuse_duplicates(reader_, value_);
 }
 
-Object::~Object() {
-    if (!is_object_) return;
+Object::~Object() noexcept(false) {
+    if (!is_object_ || std::uncaught_exceptions() > unwinding_) return;
     for (const Member& member : value_.node.members) {
         const bool known = std::find(asked_.begin(), asked_.end(), member.key) != asked_.end();
         if (known || member.failed || reader_.full()) continue;

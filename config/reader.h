@@ -15,6 +15,7 @@
 // errors, with the nearest of those that were. A value that was an error once is not complained about again.
 
 #include <cstdint>
+#include <exception>
 #include <functional>
 #include <map>
 #include <optional>
@@ -140,7 +141,9 @@ void read(Reader& reader, const Value& value, std::optional<T>& out) {
 class Object {
   public:
     Object(Reader& reader, Value value);
-    ~Object();
+    /// Complains about the keys that nobody has asked for, unless an exception has kept somebody from asking.
+    /// Throws std::bad_alloc.
+    ~Object() noexcept(false);
     Object(const Object&) = delete;
     Object& operator=(const Object&) = delete;
 
@@ -187,6 +190,7 @@ class Object {
     Reader& reader_;
     const Value value_;
     const bool is_object_;
+    const int unwinding_ = std::uncaught_exceptions();
     std::vector<std::string_view> asked_;
 };
 
