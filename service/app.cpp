@@ -10,7 +10,6 @@
 
 #include "runtime/blocking.h"
 #include "runtime/go.h"
-#include "runtime/this_task.h"
 #include "runtime/until_memory.h"
 #include "service/admin/api.h"
 #include "service/admin_sources.h"

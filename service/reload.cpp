@@ -58,7 +58,7 @@ std::expected<App::Kept, App::Problems> App::reload() {
 }
 
 std::expected<void, App::Problems> App::apply(config::Config loaded) {
-    const Rollback at_the_end{front_, check_};
+    const Rollback rollback{front_, check_};
     if (const auto opened = front_.prepare(loaded.listen); !opened)
         return std::unexpected(Problems{opened.error()});
     if (const auto opened = check_.prepare(loaded); !opened)

@@ -22,10 +22,10 @@ std::string line_of(const TaskInfo& task, runtime::Time now) {
     std::string line = "id " + std::to_string(task.id) + ", " + what_it_does(task) + " for " +
                        seconds.data() + ", started at " + task.spawned;
     if (task.state == TaskState::parked) {
-        std::array<char, 64> wait;
-        std::snprintf(wait.data(), wait.size(), ", on %p, %zu bytes of stack", task.waits_on,
-                      task.stack_bytes);
-        line += wait.data();
+        std::array<char, 32> on;
+        std::snprintf(on.data(), on.size(), ", on %p", task.waits_on);
+        if (task.waits_on != nullptr) line += on.data();
+        line += ", " + std::to_string(task.stack_bytes) + " bytes of stack";
     }
     return line + '\n';
 }

@@ -1,5 +1,6 @@
 #include "service/proxy/listener.h"
 
+#include <new>
 #include <utility>
 
 #include <boost/asio/buffer.hpp>

@@ -1,6 +1,7 @@
 #include "service/telemetry/log.h"
 
 #include <csignal>
+#include <new>
 #include <string>
 
 #include <spdlog/async_logger.h>

@@ -359,7 +359,7 @@ def test_debug_tasks_names_where_tasks_were_started(pair):
     def all_listed():  # the tasks of two calls are not always the same: that of a call before may be on its way out
         status, headers, text = proxy.sluice.ask_admin("GET", "/debug/tasks")
         assert status == 200 and headers.get_content_type() == "text/plain"
-        tasks = re.findall(r"^id (\d+), (.+) for (\d+\.\d+) s, started at ((?:service|runtime)/\S+\.(?:cpp|h):\d+)(, on \S+, [1-9]\d* bytes of stack)?$", text, re.M)
+        tasks = re.findall(r"^id (\d+), (.+) for (\d+\.\d+) s, started at ((?:service|runtime)/\S+\.(?:cpp|h):\d+)((?:, on 0x[0-9a-f]+)?, [1-9]\d* bytes of stack)?$", text, re.M)
         assert len({task[0] for task in tasks}) == len(tasks), text
         return (text, tasks) if len(tasks) == proxy.sluice.stats()["runtime"]["tasks"]["live"] else None
 
