@@ -198,7 +198,8 @@ struct Limit {
     Cost cost;
     Mode mode = Mode::enforce;
     Action action = Action::reject;
-    Duration max_delay = 1s;
+    static constexpr Duration kMaxDelay = 1s;
+    Duration max_delay = kMaxDelay;
     unsigned status = 429;
     Ban ban;
     bool operator==(const Limit&) const = default;

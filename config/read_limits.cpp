@@ -95,7 +95,7 @@ void refuse_what_does_not_apply(Object& object, const Limit& limit) {
         if (!concurrency)
             object.refuse("max", "goes with the algorithm \"concurrency\" alone; did you mean \"burst\"?");
     }
-    if (object.good("action") && limit.action != Action::delay && limit.max_delay != Limit{}.max_delay)
+    if (object.good("action") && limit.action != Action::delay && limit.max_delay != Limit::kMaxDelay)
         object.refuse("max_delay", "goes with the action \"delay\" alone");
     if (!object.good("key") || !object.good("missing")) return;
 

@@ -45,6 +45,8 @@ class Client {
         stream_.shutdown_send(error);
     }
 
+    bool ended() { return stream_.ended(); }
+
     // All that comes until the server closes.
     std::string read_all() {
         std::string text;
@@ -337,17 +339,35 @@ TEST_P(AdminServer, AStreamEndsWhenTheServerCloses) {
 
 TEST_P(AdminServer, WhoIdlesLongestGivesWayToANewcomer) {
     with_server({.connections_max = 2}, [](Server& server) {
-        Client one(server), two(server);
-        for (Client* client : {&one, &two}) {
-            client->send("GET /open HTTP/1.1\r\nHost: a\r\n\r\n");
-            client->read_until("open\n");
-        }
-        Client three(server);
+        Client one(server), two(server), three(server);
         EXPECT_EQ(one.read_all(), "");
         for (Client* client : {&two, &three}) {
             client->send("GET /open HTTP/1.1\r\nHost: a\r\nConnection: close\r\n\r\n");
             EXPECT_THAT(client->read_all(), StartsWith("HTTP/1.1 200 "));
         }
+    });
+}
+
+// Its client has the answer a moment before, in which newcomers are told 503.
+TEST_P(AdminServer, AConnectionIdlesAgainBehindItsAnswer) {
+    with_server({.connections_max = 1}, [](Server& server) {
+        Client answered(server);
+        answered.send("GET /open HTTP/1.1\r\nHost: a\r\n\r\n");
+        answered.read_until("open\n");
+        while (!answered.ended()) const Client newcomer(server);
+    });
+}
+
+TEST_P(AdminServer, AReloadThatAllowsFewerEndsThoseThatIdleLongest) {
+    with_server({.connections_max = 3}, [](Server& server) {
+        Client one(server), two(server), three(server);
+        three.send("GET /open HTTP/1.1\r\nHost: a\r\n\r\n");
+        three.read_until("open\n");  // so the others have been let in
+        server.set_connections_max(1);
+        EXPECT_EQ(one.read_all(), "");
+        EXPECT_EQ(two.read_all(), "");
+        three.send("GET /open HTTP/1.1\r\nHost: a\r\nConnection: close\r\n\r\n");
+        EXPECT_THAT(three.read_all(), StartsWith("HTTP/1.1 200 "));
     });
 }
 
