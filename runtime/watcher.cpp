@@ -116,12 +116,13 @@ void Watcher::stand_in(unsigned index, Time now) {
     if (!woken.empty()) deliver(scheduler_, woken);
     TaskList tasks;
     if (Task* const task = worker.steal_next()) tasks.push(task);
-    while (Task* const task = worker.take_posted()) tasks.push(task);
-    if (!tasks.empty()) {
-        shared_.inject(std::move(tasks));
-    } else if (worker.has_ring_work()) {
-        shared_.work_published(false);
+    // Others come for its ring when they have nothing else to do, which may be never.
+    while (Task* const task = worker.steal_into(loot_)) {
+        tasks.push(task);
+        while (Task* const another = loot_.pop()) tasks.push(another);
     }
+    while (Task* const task = worker.take_posted()) tasks.push(task);
+    if (!tasks.empty()) shared_.inject(std::move(tasks));
 }
 
 void Watcher::look_at_stacks(Time now) {

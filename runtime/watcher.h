@@ -5,6 +5,7 @@
 #include <thread>
 #include <vector>
 
+#include "runtime/run_queue.h"
 #include "runtime/scheduler.h"
 #include "runtime/time.h"
 
@@ -13,8 +14,8 @@ namespace sluice::runtime {
 // Watcher: a thread beside the workers of one run(), which does what they cannot do for themselves:
 //
 // - A worker that has not left its task for kStaleAfter is stale: held up by a long loop or a blocking call.
-//   What is in its next-slot goes to the others (its ring they steal anyway), and the watcher serves its
-//   timers and sockets until it comes back.
+//   What it has yet to run goes to the others, and the watcher serves its timers and sockets until it comes
+//   back.
 // - Stacks that were used deep and are not any more, of tasks parked for kParkedAfter and of the pool where
 //   nobody used them for as long, are given back to the system but for their tops.
 // - When all tasks are parked and nothing can wake them, it says so (Options::on_deadlock).
@@ -61,6 +62,7 @@ class Watcher {
 
     // The thread's.
     std::vector<Seen> seen_;
+    RunQueue<Task> loot_;  // on its way from a worker to all
     Time stacks_again_{};
     std::uint64_t switches_at_stacks_ = ~std::uint64_t{0};
     bool stacks_left_over_ = false;

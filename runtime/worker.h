@@ -111,10 +111,10 @@ class alignas(64) Worker {
     bool resting() const { return resting_.load(std::memory_order_acquire); }
     bool has_posted() const { return posted_.load(std::memory_order_acquire); }
     bool has_ring_work() const { return !ring_.empty(); }
+    Task* steal_into(RunQueue<Task>& thief) { return ring_.steal_half(thief); }
     // For the watcher, when this worker is stuck: what its next-slot and its inbox hold.
     Task* steal_next() { return next_slot_.steal(); }
     Task* take_posted();
-    Task* steal_into(RunQueue<Task, 256>& thief) { return ring_.steal_half(thief); }
     void post(Task* task);  // into the inbox
 
     struct Stats {
@@ -177,7 +177,6 @@ class alignas(64) Worker {
     void push(Task* task);  // into the ring, telling nobody
     void overflow(Task* task);
 
-    static constexpr unsigned kRing = 256;
     static constexpr int kBatch = 61;
     static constexpr int kNextSlotInARow = 3;
     static constexpr unsigned kSpawnsInARow = 48;  // the stacks of so many stay in the nearest cache
@@ -217,7 +216,7 @@ class alignas(64) Worker {
     Woken unstarted_;               // dormants that were woken and have no stack yet
     std::vector<Task*> at_random_;  // virtual time with a seed: the runnable tasks
 
-    RunQueue<Task, kRing> ring_;  // others steal
+    RunQueue<Task> ring_;  // others steal
 
     SpinLock inbox_lock_;
     TaskList inbox_;  // guarded by inbox_lock_

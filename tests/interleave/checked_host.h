@@ -13,6 +13,7 @@ namespace sluice::runtime::interleave {
 struct CheckedTask : Task {
     CheckedAtomic<bool> runnable{false};
     bool unparked_twice = false;
+    unsigned parks = 0;
 };
 
 // CheckedHost: OnTasks for the threads of an explorer. One set of tasks for each run, made current by the
@@ -63,6 +64,7 @@ struct CheckedHost {
 
   private:
     static void sleep(CheckedTask& self) {
+        ++self.parks;
         while (!self.runnable.load()) Atomics::pause();
         self.runnable.exchange(false);
     }

@@ -16,6 +16,10 @@ namespace {
 // Hosts of mutants: of each mutex one function is replaced below.
 struct LooksNotBack : CheckedHost<> {};
 struct WakesUnasked : CheckedHost<> {};
+// Hands the lock over to nobody, for so many losses nobody has here.
+struct HandsNotOver : CheckedHost<> {
+    static constexpr unsigned kBargesMax = 1000;
+};
 
 }  // namespace
 }  // namespace sluice::runtime::interleave
@@ -57,11 +61,15 @@ struct Room {
     BasicMutex<Host> mutex;
     typename Host::Atomics::template Atomic<int> inside{0};
     bool crowded = false;
+    bool starved = false;
     int visits = 0;
     int given_up = 0;
 
     void visit() {
+        const unsigned before = Host::waiting_task()->parks;
         mutex.lock();
+        // Once to begin with, and once for each time that somebody was faster.
+        starved |= Host::waiting_task()->parks - before > 1 + CheckedHost<>::kBargesMax;
         stay();
     }
     void visit_unless_cancelled() {
@@ -79,6 +87,7 @@ struct Room {
     }
     std::string check(int expected) {
         if (crowded) return "two at a time";
+        if (starved) return "others were faster too often";
         if (visits + given_up != expected) return "a visit was lost";
         for (const CheckedTask& task : tasks) {
             if (task.unparked_twice) return "a task was unparked twice";
@@ -107,6 +116,28 @@ TEST(InterleaveMutex, LetsInOneAtATimeAndLeavesNobodyAsleep) {
 TEST(InterleaveMutex, ACompareAndSwapInTwoStepsIsFound) {
     const Exploration found = visits<CheckedHost<Without::atomicity>>(2);
     EXPECT_NE(found.bug, "") << "in " << found.schedules << " schedules";
+}
+
+// One takes the lock again whenever it has let go.
+template <class Host>
+Exploration one_is_greedy() {
+    return Explorer({.preemptions = 4, .delays = 1}).explore([] {
+        auto room = std::make_shared<Room<Host>>();
+        return Program{{[room] {
+                            for (int i = 0; i < 4; ++i) room->visit();
+                        },
+                        [room] { room->visit(); }},
+                       [room] { return room->check(5); }};
+    });
+}
+
+TEST(InterleaveMutex, NobodyLosesToTheGreedyMoreOftenThanIsSaid) {
+    expect_correct("mutex: one is greedy", one_is_greedy<CheckedHost<>>());
+}
+
+TEST(InterleaveMutex, OneThatIsHandedNothingIsFound) {
+    const Exploration found = one_is_greedy<HandsNotOver>();
+    EXPECT_NE(found.bug.find("too often"), std::string::npos) << found.bug << " in " << found.schedules;
 }
 
 // One of three is cancelled, while it is about to wait, waits, was woken, or was handed the lock.

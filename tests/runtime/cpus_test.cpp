@@ -120,7 +120,7 @@ TEST_F(Cpus, AreFollowedByTheWorkersWhenTheyChange) {
     GTEST_SKIP() << "tasks are resumed on any worker";
 #endif
     if (!has_several()) GTEST_SKIP() << "there is but one CPU";
-    Scheduler scheduler({.system_root = root_});
+    TimedScheduler scheduler({.system_root = root_});
     scheduler.run([&] {
         wait_until([] { return workers_in_use() >= 2; });
         // One that sleeps on each worker wakes up though its worker rests by then.
@@ -157,7 +157,7 @@ TEST_F(Cpus, AreFollowedByTheWorkersWhenTheyChange) {
 TEST_F(Cpus, AreNotFollowedWhenTheNumberOfWorkersWasGiven) {
     write("/proc/self/cgroup", "0::/");
     write("/sys/fs/cgroup/cpu.max", "100000 100000");
-    Scheduler scheduler({.workers = 3, .system_root = root_});
+    TimedScheduler scheduler({.workers = 3, .system_root = root_});
     scheduler.run([&] {
         this_task::sleep_for(1200ms);  // the watcher looks once a second
         EXPECT_EQ(scheduler.active_workers(), 3U);
@@ -170,7 +170,7 @@ TEST_F(Cpus, FewerOfThemWhileTheLastTaskRunsDoNotKeepRunFromReturning) {
     GTEST_SKIP() << "tasks are resumed on any worker";
 #endif
     if (!has_several()) GTEST_SKIP() << "there is but one CPU";
-    Scheduler scheduler({.system_root = root_});
+    TimedScheduler scheduler({.system_root = root_});
     scheduler.run([&] {
         const auto elsewhere = std::make_shared<std::atomic<bool>>(false);
         for (unsigned i = 0; i < 2 * scheduler.workers(); ++i) {

@@ -62,7 +62,7 @@ TEST_P(GoTest, DestroysTheClosureOfATaskThatThrew) {
     static std::atomic<int> seen;
     seen.store(0);
     const auto token = std::make_shared<int>(1);
-    Scheduler scheduler(
+    TimedScheduler scheduler(
         {.workers = GetParam(), .on_exception = [](std::exception_ptr, const Task&) { ++seen; }});
     scheduler.run([&] { go([token] { throw std::string("gone"); }); });
     EXPECT_EQ(token.use_count(), 1);

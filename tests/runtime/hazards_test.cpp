@@ -124,7 +124,7 @@ TEST_P(HazardTest, TheRuntimeFindsTheThreadItIsOn) {
 
 // The end of every stack is marked: who walks it stops there (tarantool#6889).
 TEST_P(HazardTest, AnUncaughtThrowIsFoundInTheFirstPhase) {
-    Scheduler scheduler({.workers = GetParam(), .on_exception = [](std::exception_ptr, const Task&) {}});
+    TimedScheduler scheduler({.workers = GetParam(), .on_exception = [](std::exception_ptr, const Task&) {}});
     scheduler.run([] {
         for (int i = 0; i < 100; ++i) go([] { throw 5; });
     });
@@ -176,7 +176,7 @@ TEST_P(HazardTest, NoWakeupIsLostBetweenTasks) {
 // Wakes from a thread that is no worker, as idle workers fall asleep.
 TEST_P(HazardTest, NoWakeupIsLostFromOutside) {
     const int rounds = kTsan ? 500 : 5'000;
-    Scheduler scheduler({.workers = GetParam()});
+    TimedScheduler scheduler({.workers = GetParam()});
     std::atomic<Task*> parked{nullptr};
     std::jthread waker([&] {
         for (int i = 0; i < rounds; ++i) {

@@ -161,7 +161,7 @@ TEST_P(ListenerTest, WhoCameWhileNobodyAcceptedIsAcceptedAfterwards) {
 
 // The watcher then looks at their sockets for them.
 TEST(Listener, WhereAllWorkersAreStuckWhoWaitsCostsNothing) {
-    Scheduler({.workers = 2}).run([] {
+    TimedScheduler({.workers = 2}).run([] {
         auto listener = TcpListener::bind(loopback(0)).value();
         TaskGroup group;
         Semaphore accepted(0);

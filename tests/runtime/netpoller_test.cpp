@@ -9,6 +9,7 @@
 #include <gtest/gtest.h>
 
 #include "runtime/scheduler.h"
+#include "tests/runtime/overtime.h"
 
 namespace sluice::runtime {
 namespace {
@@ -17,7 +18,7 @@ using namespace std::chrono_literals;
 
 class NetpollerTest : public testing::Test {
   protected:
-    Scheduler scheduler_{{.workers = 1}};
+    TimedScheduler scheduler_{{.workers = 1}};
     TimerQueue timers_{steady_now()};
     Netpoller poller_{scheduler_, timers_};
     Woken woken_;

@@ -22,8 +22,7 @@ class OnWorkers : public testing::TestWithParam<unsigned> {
     // run() runs `main` as the first task of a scheduler of GetParam() workers, until all tasks have ended.
     template <class F>
     void run(F main) {
-        Scheduler scheduler({.workers = GetParam()});
-        const Overtime overtime(scheduler);
+        TimedScheduler scheduler({.workers = GetParam()});
         scheduler.run(std::move(main));
         EXPECT_EQ(counters(scheduler).live, 0U);
     }
@@ -34,8 +33,7 @@ class InVirtualTime : public testing::Test {
   protected:
     template <class F>
     void run(F main, std::uint64_t seed = 0) {
-        Scheduler scheduler({.workers = 1, .virtual_time = true, .seed = seed});
-        const Overtime overtime(scheduler);
+        TimedScheduler scheduler({.workers = 1, .virtual_time = true, .seed = seed});
         scheduler.run(std::move(main));
         EXPECT_EQ(counters(scheduler).live, 0U);
     }

@@ -45,4 +45,13 @@ class Overtime {
     std::thread thread_;
 };
 
+// TimedScheduler: a Scheduler whose tests do not hang without a word.
+class TimedScheduler : public Scheduler {
+  public:
+    using Scheduler::Scheduler;
+
+  private:
+    const Overtime overtime_{*this};
+};
+
 }  // namespace sluice::runtime

@@ -12,6 +12,7 @@
 
 #include <boost/asio/buffer.hpp>
 
+#include "runtime/channel.h"
 #include "runtime/sanitizer.h"
 #include "runtime/this_task.h"
 #include "runtime/wait_group.h"
@@ -40,7 +41,7 @@ TEST_P(SchedulerTest, ReturnsWhenMainAndAllTasksHaveEnded) {
 }
 
 TEST_P(SchedulerTest, RethrowsWhatLeavesMain) {
-    Scheduler scheduler({.workers = GetParam()});
+    TimedScheduler scheduler({.workers = GetParam()});
     EXPECT_THROW(scheduler.run([] { throw std::runtime_error("main"); }), std::runtime_error);
     bool ran = false;
     scheduler.run([&] { ran = true; });
@@ -48,7 +49,7 @@ TEST_P(SchedulerTest, RethrowsWhatLeavesMain) {
 }
 
 TEST_P(SchedulerTest, RunsWhatOtherThreadsSpawn) {
-    Scheduler scheduler({.workers = GetParam()});
+    TimedScheduler scheduler({.workers = GetParam()});
     std::atomic<int> ran{0};
     scheduler.spawn([&](int n) { ran.fetch_add(n); }, 1);  // before run()
     scheduler.run([&] {
@@ -69,7 +70,7 @@ TEST(Scheduler, AThiefOfBriefTasksNaps) {
 #ifdef SLUICE_FORCE_MIGRATION
     GTEST_SKIP() << "every task that is woken runs elsewhere here";
 #endif
-    Scheduler scheduler({.workers = 2});
+    TimedScheduler scheduler({.workers = 2});
     const Overtime overtime(scheduler);
     scheduler.run([&] {
         while (counters(scheduler).naps == 0) {
@@ -85,7 +86,7 @@ TEST(Scheduler, AThiefOfBriefTasksNaps) {
 
 // Every spawn finds all workers asleep, or about to be.
 TEST_P(SchedulerTest, LosesNoWakeupOfIdleWorkers) {
-    Scheduler scheduler({.workers = GetParam()});
+    TimedScheduler scheduler({.workers = GetParam()});
     std::atomic<int> ran{0};
     std::atomic<bool> stop{false};
     std::jthread outside([&] {
@@ -127,12 +128,12 @@ TEST_P(SchedulerTest, GivesEveryTaskAnIdOfItsOwn) {
 TEST_P(SchedulerTest, CountsAndReportsExceptionsThatLeaveATask) {
     static std::atomic<int> reported;
     reported.store(0);
-    Scheduler scheduler({.workers = GetParam(), .on_exception = [](std::exception_ptr e, const Task& task) {
-                             EXPECT_NE(std::string(task.file.load()).find("scheduler_test.cpp"),
-                                       std::string::npos);
-                             EXPECT_THROW(std::rethrow_exception(e), std::logic_error);
-                             reported.fetch_add(1);
-                         }});
+    TimedScheduler scheduler(
+        {.workers = GetParam(), .on_exception = [](std::exception_ptr e, const Task& task) {
+             EXPECT_NE(std::string(task.file.load()).find("scheduler_test.cpp"), std::string::npos);
+             EXPECT_THROW(std::rethrow_exception(e), std::logic_error);
+             reported.fetch_add(1);
+         }});
     scheduler.run([] {
         for (int i = 0; i < 20; ++i) go([] { throw std::logic_error("in a task"); });
     });
@@ -226,6 +227,36 @@ TEST_P(SchedulerTest, SpreadsWorkOverItsWorkers) {
     EXPECT_EQ(inside.load(), workers);
 }
 
+// Each wakes the other into the next-slot, past a third that is queued: three times, then they queue as well.
+TEST(Scheduler, TwoThatTalkPassAThirdThreeTimesInARow) {
+    TimedScheduler scheduler({.workers = 1});
+    scheduler.run([] {
+        Channel<int> ping, pong;
+        int turns = 0;
+        go([&] {
+            for ([[maybe_unused]] const int ball : ping) {
+                ++turns;
+                pong.send(0);
+            }
+        });
+        go([&] {
+            for (int i = 0; i < 1000; ++i) {
+                ping.send(0);
+                pong.receive();
+                ++turns;
+            }
+            ping.close();
+        });
+        int most = 0;
+        while (turns < 2000) {
+            const int before = turns;
+            this_task::yield();
+            most = std::max(most, turns - before);
+        }
+        EXPECT_EQ(most, 1 + 3);  // the first came out of the queue
+    });
+}
+
 TEST(Scheduler, MeasuresTheCpusItMayUse) {
     EXPECT_GE(available_cpus(), 1U);
     EXPECT_LE(available_cpus(), std::thread::hardware_concurrency());
@@ -233,7 +264,7 @@ TEST(Scheduler, MeasuresTheCpusItMayUse) {
 }
 
 TEST(SchedulerVirtualTime, JumpsToTheNextTimerAndStandsStillOtherwise) {
-    Scheduler scheduler({.virtual_time = true});
+    TimedScheduler scheduler({.virtual_time = true});
     const auto began = std::chrono::steady_clock::now();
     scheduler.run([] {
         const Time start = now();
@@ -250,7 +281,7 @@ TEST(SchedulerVirtualTime, JumpsToTheNextTimerAndStandsStillOtherwise) {
 }
 
 TEST(SchedulerVirtualTime, WakesSleepersInTheOrderOfTheirTimes) {
-    Scheduler scheduler({.virtual_time = true});
+    TimedScheduler scheduler({.virtual_time = true});
     std::vector<int> order;
     scheduler.run([&] {
         for (const int ms : {50, 3, 7'000, 1, 400'000, 90}) {
@@ -264,7 +295,7 @@ TEST(SchedulerVirtualTime, WakesSleepersInTheOrderOfTheirTimes) {
 }
 
 std::vector<int> order_of(std::uint64_t seed) {
-    Scheduler scheduler({.virtual_time = true, .seed = seed});
+    TimedScheduler scheduler({.virtual_time = true, .seed = seed});
     std::vector<int> order;
     scheduler.run([&] {
         for (int i = 0; i < 8; ++i) go([&order, i] { order.push_back(i); });
@@ -282,7 +313,7 @@ TEST(SchedulerVirtualTime, RepeatsTheOrderOfASeed) {
 }
 
 TEST(SchedulerVirtualTime, WaitsForWorkOutsideThatIsHeld) {
-    Scheduler scheduler({.virtual_time = true});
+    TimedScheduler scheduler({.virtual_time = true});
     scheduler.run([&] {
         const Time start = now();
         std::jthread outside;

@@ -11,13 +11,14 @@
 #include "runtime/task_group.h"
 #include "runtime/this_task.h"
 #include "runtime/wait_group.h"
+#include "tests/runtime/overtime.h"
 
 namespace sluice::runtime {
 namespace {
 
 TEST(SignalSet, TellsOneSignalAfterTheOther) {
     SignalSet signals{SIGUSR1, SIGUSR2};
-    Scheduler scheduler({.workers = 2});
+    TimedScheduler scheduler({.workers = 2});
     scheduler.run([&] {
         for (int i = 0; i < 10; ++i) {
             const int sent = i % 2 == 0 ? SIGUSR1 : SIGUSR2;
@@ -29,7 +30,7 @@ TEST(SignalSet, TellsOneSignalAfterTheOther) {
 
 TEST(SignalSet, CancelEndsTheWaitAndAllLaterOnes) {
     SignalSet signals{SIGUSR1};
-    Scheduler scheduler({.workers = 2});
+    TimedScheduler scheduler({.workers = 2});
     scheduler.run([&] {
         WaitGroup waiting;
         waiting.add();
@@ -45,7 +46,7 @@ TEST(SignalSet, CancelEndsTheWaitAndAllLaterOnes) {
 
 TEST(SignalSet, AWaitEndsWhenItsTaskIsCancelledOrOutOfTime) {
     SignalSet signals{SIGUSR1};
-    Scheduler scheduler({.workers = 2});
+    TimedScheduler scheduler({.workers = 2});
     scheduler.run([&] {
         TaskGroup group;
         group.go([&] { EXPECT_EQ(signals.wait(), 0); });

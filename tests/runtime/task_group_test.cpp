@@ -92,7 +92,7 @@ TEST_P(TaskGroupTest, TheFirstErrorCancelsTheRestAndIsThrown) {
 }
 
 TEST_P(TaskGroupTest, AnErrorThatNobodyWaitedForIsReported) {
-    Scheduler scheduler({.workers = GetParam(), .on_exception = [](std::exception_ptr, const Task&) {}});
+    TimedScheduler scheduler({.workers = GetParam(), .on_exception = [](std::exception_ptr, const Task&) {}});
     scheduler.run([] {
         TaskGroup group;
         group.go([] { throw 1; });
@@ -101,7 +101,7 @@ TEST_P(TaskGroupTest, AnErrorThatNobodyWaitedForIsReported) {
 }
 
 TEST_P(TaskGroupTest, AnErrorIsReportedAlsoWhenItsOwnerFails) {
-    Scheduler scheduler({.workers = GetParam(), .on_exception = [](std::exception_ptr, const Task&) {}});
+    TimedScheduler scheduler({.workers = GetParam(), .on_exception = [](std::exception_ptr, const Task&) {}});
     scheduler.run([] {
         try {
             Semaphore failed(0);

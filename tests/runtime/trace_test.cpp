@@ -44,7 +44,7 @@ TEST(Trace, HoldsRunsParksStealsAndSleepsOfEachWorkerAsJson) {
 #ifdef SLUICE_FORCE_MIGRATION
     GTEST_SKIP() << "what is resumed on another worker need not be stolen";
 #endif
-    Scheduler scheduler({.workers = 2});
+    TimedScheduler scheduler({.workers = 2});
     scheduler.run([&] {
         std::atomic<bool> stop{false};
         WaitGroup group;
@@ -81,7 +81,7 @@ TEST(Trace, HoldsRunsParksStealsAndSleepsOfEachWorkerAsJson) {
 }
 
 TEST(Trace, KeepsNoMoreThanItsRing) {
-    Scheduler scheduler({.workers = 1});
+    TimedScheduler scheduler({.workers = 1});
     scheduler.run([&] {
         std::atomic<bool> stop{false};
         WaitGroup group;
@@ -102,7 +102,7 @@ TEST(Trace, KeepsNoMoreThanItsRing) {
 }
 
 TEST(Trace, IsOneAtATime) {
-    Scheduler scheduler({.workers = 1});
+    TimedScheduler scheduler({.workers = 1});
     scheduler.run([&] {
         WaitGroup group;
         group.add();
@@ -124,7 +124,7 @@ class SchedulingDelay : public OnWorkers {};
 ON_WORKERS(SchedulingDelay);
 
 TEST_P(SchedulingDelay, OfOneWakeInSomeHundredIsMeasured) {
-    Scheduler scheduler({.workers = GetParam()});
+    TimedScheduler scheduler({.workers = GetParam()});
     constexpr int kRounds = 20 * kDelaySampledEvery;
     scheduler.run([] {
         Channel<int> ping;
@@ -150,7 +150,7 @@ TEST_P(SchedulingDelay, OfOneWakeInSomeHundredIsMeasured) {
 
 // A task that keeps its only worker busy is waited for, and that is seen.
 TEST(SchedulingDelay, CountsTheTimeBehindATaskThatDoesNotPark) {
-    Scheduler scheduler({.workers = 1});
+    TimedScheduler scheduler({.workers = 1});
     scheduler.run([] {
         for (int i = 0; i < 2 * kDelaySampledEvery; ++i) {
             go([] {});

@@ -12,6 +12,7 @@
 #include "runtime/scheduler.h"
 #include "runtime/semaphore.h"
 #include "runtime/this_task.h"
+#include "tests/runtime/overtime.h"
 
 namespace sluice::admin {
 namespace {
@@ -81,7 +82,7 @@ class AdminServer : public ::testing::TestWithParam<unsigned> {
     // not to outlive run().
     template <class Test>
     void with_server(Server::Options options, Test test) {
-        runtime::Scheduler scheduler({.workers = GetParam()});
+        runtime::TimedScheduler scheduler({.workers = GetParam()});
         telemetry::Log log({.level = telemetry::LogLevel::off});
         scheduler.run([&] {
             namespace ip = boost::asio::ip;

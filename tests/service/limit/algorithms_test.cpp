@@ -151,7 +151,7 @@ class Contention : public testing::Test {
         ClientTable table(1000);
         std::array<std::atomic<int>, kClients> admitted{};
         std::atomic<Nanos> clock{kNow};
-        runtime::Scheduler scheduler({.workers = 2});
+        runtime::TimedScheduler scheduler({.workers = 2});
         scheduler.run([&] {
             runtime::WaitGroup all;
             for (int t = 0; t < kTasks; ++t) {
@@ -199,7 +199,7 @@ TEST_F(Contention, SlotsAreLentToAsManyAsThereAreAndToNoneMore) {
     ClientTable table(1000);
     std::array<std::atomic<int>, kClients> holding{};
     std::atomic<int> admitted{0}, attempts{0}, most{0};
-    runtime::Scheduler scheduler({.workers = 2});
+    runtime::TimedScheduler scheduler({.workers = 2});
     scheduler.run([&] {
         runtime::WaitGroup all;
         for (int t = 0; t < kTasks; ++t) {

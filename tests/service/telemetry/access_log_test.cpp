@@ -14,6 +14,7 @@
 #include "runtime/scheduler.h"
 #include "runtime/this_task.h"
 #include "runtime/wait_group.h"
+#include "tests/runtime/overtime.h"
 
 namespace sluice::telemetry {
 namespace {
@@ -69,7 +70,7 @@ TEST(AccessLog, WritesALineForEachRequestOfManyTasks) {
     std::string text;
     std::jthread reader([&] { text = pipe.read_all(); });
     for (const unsigned workers : {1U, 2U, 8U}) {
-        runtime::Scheduler scheduler({.workers = workers});
+        runtime::TimedScheduler scheduler({.workers = workers});
         AccessLog log(scheduler.workers(), {.descriptor = pipe.ends[1]});
         scheduler.run([&] {
             runtime::WaitGroup done;
@@ -101,7 +102,7 @@ TEST(AccessLog, WritesALineForEachRequestOfManyTasks) {
 TEST(AccessLog, DropsLinesRatherThanMakeARequestWaitAndSaysHowMany) {
     constexpr int kRequests = 5'000;  // far more than the pipe and the ring hold
     Pipe pipe;                        // nobody reads it yet
-    runtime::Scheduler scheduler({.workers = 2});
+    runtime::TimedScheduler scheduler({.workers = 2});
     AccessLog log(scheduler.workers(), {.descriptor = pipe.ends[1], .buffer_bytes = 16 * 1024});
     std::string text;
     std::jthread reader;
@@ -126,7 +127,7 @@ TEST(AccessLog, DropsLinesRatherThanMakeARequestWaitAndSaysHowMany) {
 
 TEST(AccessLog, EndsInTimeWhenTheReaderHasStoppedReading) {
     Pipe pipe;
-    runtime::Scheduler scheduler({.workers = 1});
+    runtime::TimedScheduler scheduler({.workers = 1});
     AccessLog log(scheduler.workers(), {.descriptor = pipe.ends[1]});
     scheduler.run([&] {
         runtime::go([&] { log.run(); });
@@ -140,7 +141,7 @@ TEST(AccessLog, OutlivesAReaderThatIsGone) {
     std::signal(SIGPIPE, SIG_IGN);
     Pipe pipe;
     ::close(std::exchange(pipe.ends[0], -1));
-    runtime::Scheduler scheduler({.workers = 1});
+    runtime::TimedScheduler scheduler({.workers = 1});
     AccessLog log(scheduler.workers(), {.descriptor = pipe.ends[1]});
     scheduler.run([&] {
         runtime::go([&] { log.run(); });

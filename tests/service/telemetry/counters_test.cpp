@@ -9,6 +9,7 @@
 #include "runtime/scheduler.h"
 #include "runtime/this_task.h"
 #include "runtime/wait_group.h"
+#include "tests/runtime/overtime.h"
 
 namespace sluice::telemetry {
 namespace {
@@ -110,7 +111,7 @@ TEST(Counters, LoseNothingToThreadsThatAreNoWorkers) {
 TEST(Counters, LoseNothingToTasksThatMigrate) {
     constexpr int kTasks = 64, kEach = 2'000;
     for (const unsigned workers : {1U, 2U, 8U}) {
-        runtime::Scheduler scheduler({.workers = workers});
+        runtime::TimedScheduler scheduler({.workers = workers});
         Counters counters(scheduler.workers());
         scheduler.run([&] {
             for (int t = 0; t < kTasks; ++t) {
