@@ -1,12 +1,15 @@
 """The four algorithms and `action: delay`, as clients see them."""
 
 import random
+import re
+import subprocess
 import threading
 import time
 
 import pytest
 
 from support.client import crowd, get
+from support.sluice import SANITIZER_MEMORY
 from support.upstream import response, serve
 from support.wait import wait_until
 
@@ -167,6 +170,25 @@ def test_64_connections_never_get_one_more_than_a_window_has(pair, algorithm):
     assert refused.one("RateLimit-Policy") == '"hour";q=1000;w=3600'
     limit, = proxy.sluice.stats()["limits"]
     assert (limit["algorithm"], limit["rate"]) == (algorithm, "1000/h") and "burst" not in limit
+
+
+@pytest.mark.parametrize("algorithm", ["token_bucket", "fixed_window", "sliding_window"])
+def test_a_million_attempts_over_64_connections_get_what_there_is(start_sluice, algorithm):
+    """Half of them. A token comes back after six minutes; a window may have a border in the test."""
+    attempts = 1_000_000 if SANITIZER_MEMORY == 1 else 50_000
+    limit = {"name": "half", "algorithm": algorithm, "rate": f"{attempts // 2}/d"}
+    if algorithm == "token_bucket":
+        limit |= {"rate": "10/h", "burst": attempts // 2}
+    sluice = start_sluice({"routes": [{"respond": {"body": "here"}}], "limits": [limit], "runtime": {"workers": 2},
+                           "log": {"access": "off"}})
+    done = subprocess.run(["h2load", "--h1", f"-n{attempts}", "-c64", sluice.url], capture_output=True, text=True, timeout=300)
+    got = re.search(r"status codes: (\d+) 2xx, 0 3xx, (\d+) 4xx, 0 5xx", done.stdout)
+    assert got, done.stdout + done.stderr
+    allowed, refused = map(int, got.groups())
+    assert allowed + refused == attempts
+    assert allowed == attempts // 2 or (algorithm == "fixed_window" and allowed == attempts)
+    limit, = sluice.stats()["limits"]
+    assert (limit["allowed"], limit["limited"]) == (allowed, refused)
 
 
 def test_64_connections_never_hold_one_slot_more(pair):
