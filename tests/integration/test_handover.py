@@ -13,12 +13,28 @@ from support.wait import wait_until
 
 
 def test_a_hundred_reloads_under_a_steady_load_lose_nothing(pair):
+    """Of whatever there is to reload, a part in each turn: with limits, routes, pools and listeners that come and go."""
     proxy = pair()
+    app = proxy.upstream.address
+    host, port = proxy.sluice.address
+    here, there = f"{host}:{port}", f"{host}:{free_port()}"
+    parts = [
+        {"limits": [{"name": "wide", "rate": "1000000/s"}], "clients": {"max": 1000}},
+        {"limits": [{"name": "slots", "algorithm": "concurrency", "max": 1000, "key": ["ip", "path"]}], "response": {"headers": "both"}},
+        {"upstreams": {"app": {"servers": [app], "balance": "least_requests", "max_connections": 100}},
+         "routes": [{"upstream": "app"}]},
+        {"upstreams": {"app": {"servers": [app], "idle_timeout": "1s", "health": {"path": "/", "interval": "100ms"}},
+                       "spare": {"servers": [app]}},
+         "routes": [{"match": {"path": "/never"}, "respond": {"status": 404}}, {"match": {"path_prefix": "/"}, "upstream": "spare"}]},
+        {"timeouts": {"head": "3s", "keep_alive": "30s"}, "max": {"head": 9000, "connections": 500}},
+        {"listen": [here, there]},
+        {"client": {"trusted_proxies": ["127.0.0.0/8"]}, "deny": ["192.0.2.0/24"]},
+    ]
     load = SteadyLoad(proxy.sluice.address, 64)
     load.wait_for(200)
     for turn in range(100):
-        proxy.sluice.reload({"upstream": proxy.upstream.address, "log": {"access": "off"},
-                             "limits": [{"name": f"limit-{turn % 3}", "rate": "1000000/s"}]})
+        part = parts[turn % len(parts)]
+        proxy.sluice.reload({"listen": here, "log": {"access": "off"}, **({} if "upstreams" in part else {"upstream": app}), **part})
         load.wait_for(20)
     load.end()
     assert load.connected == 64, "a reload cost a connection"
