@@ -31,7 +31,8 @@ std::optional<WrittenKey> read(std::string_view key) {
     written.is_address = limit::parse_address(key.substr(0, slash), written.address);
     if (!written.is_address || slash == std::string_view::npos) return written;
     const std::string_view digits = key.substr(slash + 1);
-    const unsigned mapped = limit::is_ipv4(written.address) ? kMappedBits : 0;
+    const bool in_ipv6 = key.contains(':');  // of ::ffff:192.0.2.0/120 the prefix counts all bits
+    const unsigned mapped = limit::is_ipv4(written.address) && !in_ipv6 ? kMappedBits : 0;
     unsigned prefix = 0;
     const auto [end, error] = std::from_chars(digits.data(), digits.data() + digits.size(), prefix);
     if (error != std::errc() || end != digits.data() + digits.size() || prefix > kBits - mapped)

@@ -234,6 +234,8 @@ TEST(BanList, ABanOfAnAddressIsOfTheClientThatItBelongsTo) {
     EXPECT_EQ(house.decide("2001:db8:0:2::78").kind, Kind::admitted);
     EXPECT_EQ(ban(house, "203.0.113.99/24")->at(0).key(), "203.0.113.0/24");
     EXPECT_EQ(house.decide("203.0.113.1").kind, Kind::banned);
+    EXPECT_EQ(ban(house, "::ffff:198.51.100.99/120")->at(0).key(), "198.51.100.0/24");
+    EXPECT_EQ(house.decide("198.51.100.1").kind, Kind::banned);
 }
 
 TEST(BanList, AnAddressIsLetInWhereverItIsKeptOut) {
