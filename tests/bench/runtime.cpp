@@ -146,16 +146,16 @@ void skynet(int n) {
            }));
 }
 
-void parked(int n) {
+void parked(int n, const char* row, StackClass stack) {
     const std::int64_t before = resident();
     WaitGroup all_started;
     WaitGroup all_ended;
     Channel<bool> release;
     all_started.add(static_cast<std::uint32_t>(n));
     all_ended.add(static_cast<std::uint32_t>(n));
-    report("parked", nanoseconds_of([&] {
+    report(row, nanoseconds_of([&] {
                for (int i = 0; i < n; ++i) {
-                   go([&] {
+                   go_with({.stack = stack}, [&] {
                        all_started.done();
                        release.receive();
                        all_ended.done();
@@ -166,6 +166,14 @@ void parked(int n) {
     report("parked_bytes", static_cast<double>(resident() - before) / n);
     release.close();
     all_ended.wait();
+}
+
+void parked(int n) {
+    parked(n, "parked", StackClass::usual);
+}
+
+void parked_small(int n) {
+    parked(n, "parked_small", StackClass::small);
 }
 
 void sleeping(int n) {
@@ -207,8 +215,8 @@ const std::map<std::string, Row> kRows{
     {"spawn", {&spawn, 2'000'000}},           {"yield", {&yield, 2'000'000}},
     {"round_trip", {&round_trip, 2'000'000}}, {"channel", {&channel, 2'000'000}},
     {"mutex", {&mutex, 2'000'000}},           {"skynet", {&skynet, 1'000'000}},
-    {"parked", {&parked, 1'000'000}},         {"sleeping", {&sleeping, 1'000'000}},
-    {"touched", {&touched, 1'000'000}},
+    {"parked", {&parked, 1'000'000}},         {"parked_small", {&parked_small, 1'000'000}},
+    {"sleeping", {&sleeping, 1'000'000}},     {"touched", {&touched, 1'000'000}},
 };
 
 }  // namespace
