@@ -73,8 +73,9 @@ Semaphore& places() {
 Resolved resolve(const std::string& host, std::uint16_t port, Time deadline) {
     if (Resolved digits = look_up(host, port, AI_NUMERICHOST)) return digits;
     if (places().try_acquire_until(deadline)) {
+        Place place(places());
         auto answer = blocking_until(
-            deadline, [host, port, place = Place(places())] { return look_up(host, port, 0); });
+            deadline, [host, port, place = std::move(place)] { return look_up(host, port, 0); });
         if (answer) return *std::move(answer);
     }
     return gave_up();

@@ -6,6 +6,7 @@
 #include <chrono>
 #include <cstddef>
 #include <cstdint>
+#include <functional>
 #include <memory>
 #include <mutex>
 #include <span>
@@ -89,8 +90,9 @@ class StackPool {
     // calls: it may have been deep a single time. And the kWarm stacks that became free last stay as they
     // are for kWarmFor if they have few pages: a burst after a pause is served in memory that is there. True:
     // there were deep stacks that had to be left. One thread at a time. Costs a look at the page table (about
-    // 0.2 µs a stack), and for each stack that is trimmed a system call.
-    bool trim(Time idle);
+    // 0.2 µs a stack), and for each stack that is trimmed a system call; calls between() every 16 of these,
+    // and every 64 MiB of stacks that were looked at.
+    bool trim(Time idle, const std::function<void()>& between = [] {});
     static constexpr std::size_t kTurns = 64;
     static constexpr std::size_t kWarm = 64;
     static constexpr std::size_t kWarmPages = 24;

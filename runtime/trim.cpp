@@ -56,14 +56,17 @@ Time since_of_newest(std::size_t count, std::vector<Time> since) {
 
 }  // namespace
 
-bool StackPool::trim(Time idle) {
+bool StackPool::trim(Time idle, const std::function<void()>& between) {
     std::vector<Slab*> slabs;
     {
         std::lock_guard lock(slabs_mutex_);
         for (const auto& slab : slabs_) slabs.push_back(slab.get());
     }
     std::vector<Deep> deep;
-    for (const Slab* slab : slabs) find_deep(*slab, deep);
+    for (const Slab* slab : slabs) {
+        find_deep(*slab, deep);
+        between();
+    }
     ++trims_;
 
     std::vector<Time> free;
@@ -82,6 +85,7 @@ bool StackPool::trim(Time idle) {
         while_held(std::span<Task* const>(held).first(some),
                    [&](Task&) noexcept { left_over |= !trim_one(*next++, idle, warm); });
         rest = rest.subspan(some);
+        between();
     }
     return left_over;
 }

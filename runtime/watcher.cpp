@@ -80,7 +80,10 @@ void Watcher::run() {
 }
 
 bool Watcher::look_at_workers(Time now) {
-    bool busy = false;
+    looked_ = now;
+    unstarted_.dormants_end = &unstarted_.dormants;
+    start(std::exchange(unstarted_.dormants, nullptr));
+    bool busy = unstarted_.dormants != nullptr;
     if (shared_.stopping.load(std::memory_order_acquire)) return busy;  // the workers have left, not stuck
     for (unsigned i = 0; i < seen_.size(); ++i) {
         const bool idle = shared_.idle.contains(i) || shared_.workers[i]->resting();
@@ -113,8 +116,7 @@ void Watcher::stand_in(unsigned index, Time now) {
     Woken woken;
     if (worker.timers().due(now)) worker.timers().fire_due(now, woken);
     if (worker.poller().poll(woken)) worker.timers().wake_sleeper();  // it was not for us
-    if (!woken.empty()) deliver(scheduler_, woken);
-    TaskList tasks;
+    TaskList tasks = std::move(woken.tasks);
     if (Task* const task = worker.steal_next()) tasks.push(task);
     // Others come for its ring when they have nothing else to do, which may be never.
     while (Task* const task = worker.steal_into(loot_)) {
@@ -123,6 +125,15 @@ void Watcher::stand_in(unsigned index, Time now) {
     }
     while (Task* const task = worker.take_posted()) tasks.push(task);
     if (!tasks.empty()) shared_.inject(std::move(tasks));
+    start(woken.dormants);
+}
+
+// Those for which there is no stack are tried again at the next look.
+void Watcher::start(Dormant* dormants) {
+    while (Dormant* const dormant = dormants) {
+        dormants = dormant->next;
+        if (!start_dormant(scheduler_, *dormant)) unstarted_.add(*dormant, dormant->why);
+    }
 }
 
 void Watcher::look_at_stacks(Time now) {
@@ -131,7 +142,9 @@ void Watcher::look_at_stacks(Time now) {
     if (seen == switches_at_stacks_ && !stacks_left_over_) return;
     switches_at_stacks_ = seen;
     const Duration before = own_time();
-    stacks_left_over_ = shared_.stacks.trim(now - kParkedAfter);
+    stacks_left_over_ = shared_.stacks.trim(now - kParkedAfter, [this] {
+        if (const Time time = steady_now(); time - looked_ >= kTick) look_at_workers(time);
+    });
     stacks_again_ = now + std::max<Duration>(kStacksEvery, (own_time() - before) * kStacksShare);
 }
 
@@ -144,7 +157,10 @@ std::uint64_t Watcher::switches() const {
 void Watcher::look_at_cpus(Time now) {
     if (!shared_.follows_cpus || now < cpus_again_) return;
     cpus_again_ = now + kCpusEvery;
-    const unsigned count = std::min(available_cpus(shared_.options.system_root), shared_.options.workers);
+    const unsigned cpus = available_cpus(shared_.options.system_root);
+    unsigned count = 0;
+    for (unsigned fit = 0; count < shared_.options.workers && fit < cpus; ++count)
+        fit += seen_[count].stale ? 0 : 1;
     if (count != shared_.active.load(std::memory_order_relaxed)) shared_.activate(count);
 }
 

@@ -5,6 +5,7 @@
 #include <thread>
 #include <vector>
 
+#include "runtime/poll_slot.h"
 #include "runtime/run_queue.h"
 #include "runtime/scheduler.h"
 #include "runtime/time.h"
@@ -20,6 +21,7 @@ namespace sluice::runtime {
 //   nobody used them for as long, are given back to the system but for their tops.
 // - When all tasks are parked and nothing can wake them, it says so (Options::on_deadlock).
 // - When the CPUs that this process may use become fewer, it has as many workers rest, until there are more.
+//   A stale one does not count among those that go on.
 //
 // Looks every 10 ms while a worker is busy, four times a second while none is: a worker that gets stuck just
 // then is seen that much later. Not in virtual time.
@@ -47,6 +49,7 @@ class Watcher {
     bool look_at_workers(Time now);
     void judge(unsigned worker, bool idle, Time now);
     void stand_in(unsigned worker, Time now);
+    void start(Dormant* dormants);
     void look_at_stacks(Time now);
     void look_at_cpus(Time now);
     void look_for_deadlock();
@@ -63,6 +66,8 @@ class Watcher {
     // The thread's.
     std::vector<Seen> seen_;
     RunQueue<Task> loot_;  // on its way from a worker to all
+    Woken unstarted_;      // of those that it stood in for: dormants for which there was no stack
+    Time looked_{};        // at the workers
     Time stacks_again_{};
     std::uint64_t switches_at_stacks_ = ~std::uint64_t{0};
     bool stacks_left_over_ = false;

@@ -115,7 +115,7 @@ Task* Worker::steal() {
             Woken woken;
             watch_own(steady_now() + kNap, woken);
             take_in(woken);
-            return nullptr;
+            return next_local();  // what was woken may be in the next-slot, where nobody else looks
         }
         if (!shared_.idle.try_search(count - shared_.idle.count())) return nullptr;
         searching_ = true;

@@ -113,8 +113,9 @@ void Worker::rest_in_virtual_time() {
         if (has_local_work()) return;
     }
     const bool held = shared_.holds.load(std::memory_order_seq_cst) != 0;
-    const Time next = timers_.next_exact();
-    if (!held && next != kNever) {
+    const Time due = timers_.next_exact();
+    if (!held && due != kNever) {
+        const Time next = std::max(due, now());  // a deadline may have passed when its wait began
         shared_.virtual_now.store(next.time_since_epoch().count(), std::memory_order_relaxed);
         clock_ = next.time_since_epoch().count();
         return look_at_timers(next);

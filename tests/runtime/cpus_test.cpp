@@ -191,5 +191,38 @@ TEST_F(Cpus, FewerOfThemWhileTheLastTaskRunsDoNotKeepRunFromReturning) {
     EXPECT_EQ(counters(scheduler).live, 0U);
 }
 
+// The last of the workers that may go on is no use if a task holds it up.
+TEST_F(Cpus, FewerOfThemDoNotLeaveAllToAWorkerThatIsStuck) {
+#ifdef SLUICE_FORCE_MIGRATION
+    GTEST_SKIP() << "tasks are resumed on any worker";
+#endif
+    if (!has_several()) GTEST_SKIP() << "there is but one CPU";
+    TimedScheduler scheduler({.system_root = root_});
+    scheduler.run([&] {
+        std::atomic<bool> stuck{false};
+        std::atomic<bool> free{false};
+        for (unsigned i = 0; i < 2 * scheduler.workers(); ++i) {
+            go([&] {
+                while (!stuck) {
+                    if (worker_index() == 0 && !stuck.exchange(true)) {
+                        while (!free) std::this_thread::sleep_for(1ms);
+                    }
+                    this_task::yield();
+                }
+            });
+        }
+        while (!stuck) this_task::yield();
+        std::jthread rescue([&] {  // or the test would hang
+            for (const Time end = steady_now() + 10s; !free && steady_now() < end;)
+                std::this_thread::sleep_for(10ms);
+            EXPECT_TRUE(free.exchange(true)) << "nothing ran until the one that is stuck had ended";
+        });
+        write("/sys/fs/cgroup/cpu.max", "100000 100000");
+        for (const Time end = now() + 3s; now() < end;) this_task::sleep_for(10ms);  // the watcher has looked
+        free = true;
+        wait_until([&] { return scheduler.active_workers() == 1; });
+    });
+}
+
 }  // namespace
 }  // namespace sluice::runtime

@@ -255,5 +255,38 @@ TEST_P(DozeTest, ToRouseManyParksNobody) {
     });
 }
 
+// A worker naps while others run tasks too brief to be worth stealing, and wakes by its own sockets alone.
+TEST(Doze, WhatIsWokenWhileItsWorkerNapsIsRunAtOnce) {
+    TimedScheduler scheduler({.workers = 2});
+    scheduler.run([] {
+        auto listener = TcpListener::bind(loopback(0)).value();
+        std::vector<TcpStream> peers;
+        std::vector<std::unique_ptr<Sleeper>> sleepers;  // one with each worker, as accept() deals them out
+        for (int i = 0; i < 2; ++i) {
+            peers.push_back(TcpStream::connect(listener.local(), kNever).value());
+            sleepers.push_back(std::make_unique<Sleeper>(listener.accept().value()));
+        }
+        for (int round = 0; round < 50; ++round) {
+            for (auto& sleeper : sleepers) ASSERT_TRUE(sleeper->stream.doze(*sleeper, kNever));
+            WaitGroup brief;
+            for (int i = 0; i < 20'000; ++i) {
+                brief.add();
+                go([&] { brief.done(); });
+            }
+            brief.wait();
+            error_code error;
+            for (TcpStream& peer : peers) peer.write_some(asio::buffer("x", 1), error);
+            const Time written = now();
+            for (auto& sleeper : sleepers) {
+                // The deadline would wake the worker that sleeps over it.
+                ASSERT_TRUE(sleeper->awake.try_acquire_until(written + 20s));
+                ASSERT_LT(now() - written, 15s) << "round " << round;
+                char byte = 0;
+                sleeper->stream.read_some(asio::buffer(&byte, 1), error);
+            }
+        }
+    });
+}
+
 }  // namespace
 }  // namespace sluice::runtime

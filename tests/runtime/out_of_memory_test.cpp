@@ -1,25 +1,35 @@
 // Where an allocation fails, nothing is lost, and nobody else is hit.
 
+#include <atomic>
+#include <chrono>
 #include <cstddef>
 #include <fstream>
 #include <new>
 #include <semaphore>
 #include <span>
+#include <string>
 #include <system_error>
+#include <thread>
 
 #include <gtest/gtest.h>
+#include <sys/resource.h>
 
 #include "runtime/blocking.h"
 #include "runtime/go.h"
+#include "runtime/resolve.h"
 #include "runtime/sanitizer.h"
 #include "runtime/scheduler.h"
 #include "runtime/scheduler_state.h"
 #include "runtime/semaphore.h"
 #include "runtime/stack.h"
+#include "runtime/task_group.h"
+#include "runtime/tcp.h"
 #include "runtime/this_task.h"
 #include "runtime/trace.h"
 #include "runtime/wait_group.h"
 #include "tests/failing_new.h"
+#include "tests/runtime/overtime.h"
+#include "tests/runtime/sockets.h"
 
 namespace sluice::runtime {
 namespace {
@@ -143,6 +153,81 @@ TEST(OutOfMemory, ATraceThatFailsBarsNoOther) {
             EXPECT_FALSE(scheduler.state().traced.load());
             EXPECT_TRUE(trace(scheduler, 1us).has_value());
         }
+    });
+}
+
+TEST(OutOfMemory, ALookupThatFailsKeepsNobodysPlace) {
+    if (kTsan) GTEST_SKIP() << "memory does not run out here";
+    Scheduler scheduler({.workers = 1});
+    scheduler.run([] {
+        const std::string name = "no such host, and more than a string holds in itself";
+        for (int i = 0; i < 20; ++i) {
+            for (int n = 1; n <= 4; ++n) {
+                test::allocations_left = n;
+                try {
+                    (void)resolve(name, 80, now() + 10s);
+                } catch (const std::exception&) {
+                }
+                test::allocations_left = 0;
+            }
+        }
+        const Resolved found = resolve("localhost", 80, now() + 10s);
+        EXPECT_TRUE(found) << found.error();
+    });
+}
+
+// While a dormant that it has found waits for a stack, the watcher goes on standing in for the worker.
+TEST(OutOfMemory, AStuckWorkersTimersFireThoughThereIsNoStackForItsDormant) {
+    if (kTsan || kAsan) GTEST_SKIP() << "a sanitizer needs addresses of its own";
+#ifdef SLUICE_FORCE_MIGRATION
+    GTEST_SKIP() << "tasks are resumed on any worker";
+#endif
+    struct Sleeper : Dormant {
+        explicit Sleeper(TcpStream s) : Dormant(&woken), stream(std::move(s)) {}
+        static void woken(Dormant& dormant, Wake) { static_cast<Sleeper&>(dormant).awake.release(); }
+        TcpStream stream;
+        Semaphore awake{0};
+    };
+    // Each stack is a slab of its own.
+    TimedScheduler scheduler({.workers = 2, .stack = std::size_t{64} << 20});
+    scheduler.run([&] {
+        const unsigned worker = worker_index();
+        auto [left, right] = tcp_pair();
+        Sleeper sleeper(std::move(left));
+        std::atomic<Time> woke{};
+        std::atomic<Time> due{Time::max()};
+        WaitGroup slept;
+        // One whose timer is this worker's; others that were taken along by the other have one in an hour.
+        TaskGroup astray;
+        for (bool here = false; !here;) {
+            std::atomic<int> where{-1};
+            slept.add();
+            astray.go([&] {
+                where = static_cast<int>(worker_index());
+                if (worker_index() != worker) {
+                    slept.done();
+                    return this_task::sleep_for(1h);
+                }
+                due = now() + 300ms;
+                this_task::sleep_until(due);
+                woke = now();
+                slept.done();
+            });
+            while (where == -1) this_task::yield();
+            here = where == static_cast<int>(worker);
+        }
+        ASSERT_EQ(worker_index(), worker);
+        ASSERT_TRUE(sleeper.stream.doze(sleeper, now() + 50ms));
+        rlimit before{};
+        ASSERT_EQ(::getrlimit(RLIMIT_AS, &before), 0);
+        const rlimit tight{mapped_bytes() + (std::size_t{16} << 20), before.rlim_max};
+        ASSERT_EQ(::setrlimit(RLIMIT_AS, &tight), 0);
+        while (woke.load() == Time{} && now() < due.load() + 5s) std::this_thread::yield();
+        ASSERT_EQ(::setrlimit(RLIMIT_AS, &before), 0);
+        EXPECT_NE(woke.load(), Time{}) << "the watcher waits for a stack";
+        sleeper.awake.acquire();
+        slept.wait();
+        astray.cancel();
     });
 }
 

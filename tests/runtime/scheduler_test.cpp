@@ -14,6 +14,7 @@
 
 #include "runtime/channel.h"
 #include "runtime/sanitizer.h"
+#include "runtime/semaphore.h"
 #include "runtime/this_task.h"
 #include "runtime/wait_group.h"
 #include "tests/runtime/on_workers.h"
@@ -261,6 +262,19 @@ TEST(Scheduler, MeasuresTheCpusItMayUse) {
     EXPECT_GE(available_cpus(), 1U);
     EXPECT_LE(available_cpus(), std::thread::hardware_concurrency());
     EXPECT_EQ(Scheduler().workers(), available_cpus());
+}
+
+TEST(SchedulerVirtualTime, NeverRunsBackwards) {
+    TimedScheduler scheduler({.virtual_time = true});
+    scheduler.run([] {
+        this_task::sleep_for(10s);
+        const Time before = now();
+        this_task::sleep_until(before - 5s);
+        EXPECT_EQ(now(), before);
+        Semaphore never(0);
+        EXPECT_FALSE(never.try_acquire_until(before - 5s));
+        EXPECT_EQ(now(), before);
+    });
 }
 
 TEST(SchedulerVirtualTime, JumpsToTheNextTimerAndStandsStillOtherwise) {

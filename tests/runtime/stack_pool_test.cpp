@@ -59,6 +59,21 @@ TEST(StackPool, WhatWasDeepIsGivenBackOnceItIsIdle) {
     EXPECT_EQ(pool.trimmed(), 1U);
 }
 
+// The watcher has others to look after.
+TEST(StackPool, TrimmingManyIsInterruptedEverySixteen) {
+    StackPool pool(std::size_t{256} << 10);
+    for (int i = 0; i < 300; ++i) leave_stack(pool, kDeep);  // of two slabs
+    std::uint64_t last = 0;
+    int calls = 0;
+    pool.trim(kNow, [&] {
+        ++calls;
+        EXPECT_LE(pool.trimmed() - last, 16U);
+        last = pool.trimmed();
+    });
+    EXPECT_EQ(pool.trimmed(), 300U);
+    EXPECT_GE(calls, 2 + 300 / 16);
+}
+
 TEST(StackPool, WhatIsUsedAgainAndAgainIsGivenBackInItsTurn) {
     StackPool pool(std::size_t{256} << 10);
     for (int i = 0; i < 10; ++i) leave_stack(pool, kDeep);

@@ -65,5 +65,20 @@ TEST_F(UntilMemory, GivesUpWhereItIsCancelledOrTold) {
     });
 }
 
+TEST_F(UntilMemory, GivesUpWhereAPauseIsNone) {
+    run([] {
+        const this_task::DeadlineScope over(now());
+        int calls = 0;
+        EXPECT_THROW(until_memory(
+                         [&] {
+                             ++calls;
+                             throw std::bad_alloc();
+                         },
+                         [&] { return calls == 10; }),
+                     std::bad_alloc);
+        EXPECT_EQ(calls, 1);
+    });
+}
+
 }  // namespace
 }  // namespace sluice::runtime
