@@ -1,8 +1,10 @@
 #include "service/decisions.h"
 
+#include <algorithm>
 #include <array>
 #include <functional>
 #include <utility>
+#include <vector>
 
 #include "config/names.h"
 #include "service/admin/request.h"
@@ -28,12 +30,13 @@ using limit::nanos;
 
 /// The request that a question is about. Its head refers into it and into the question.
 struct Posed {
-    std::string line;
-    http::RequestHead head;
-    policy::Address client;
+    std::string_view listener{};  // empty: none
+    std::string line{};
+    http::RequestHead head{};
+    policy::Address client{};
     std::size_t route = policy::Policy::kNoRoute;
 
-    policy::Request request() const { return {head, "", client}; }
+    policy::Request request() const { return {head, listener, client}; }
 };
 
 /// Fills it in, and checks it as strictly as a request that came by itself.
@@ -71,6 +74,20 @@ std::expected<void, std::string> pose(const admin::Question& question, const pol
     }
     posed.route = policy.route(posed.request());
     return {};
+}
+
+/// The name of the listener that is asked about. Several entries of one name are for one address.
+std::expected<std::string_view, std::string> listener_of(const admin::Question& question,
+                                                         const std::vector<config::Listen>& all) {
+    if (!question.listener) return all.front().name;
+    const auto found = std::ranges::find(all, *question.listener, &config::Listen::name);
+    if (found != all.end()) return found->name;
+    std::vector<std::string_view> names;
+    for (const config::Listen& each : all)
+        if (std::ranges::find(names, each.name) == names.end()) names.push_back(each.name);
+    std::string known;
+    for (const std::string_view name : names) known.append(known.empty() ? "" : ", ").append(name);
+    return Failed("no listener is named \"" + *question.listener + "\"; there is " + known);
 }
 
 admin::Decision refusal(const policy::Verdict& verdict, const config::Response& format) {
@@ -200,12 +217,15 @@ std::expected<admin::Explanation, std::string> explain(const proxy::Context& con
                                                        const admin::Question& question) {
     const auto snapshot = context.snapshots.current();
     const policy::Policy& policy = *snapshot->policy;
-    Posed posed;
+    auto listener = listener_of(question, snapshot->config.listen);
+    if (!listener) return Failed(std::move(listener.error()));
+    Posed posed{.listener = *listener};
     if (auto wrong = pose(question, policy, posed); !wrong) return Failed(std::move(wrong.error()));
     const policy::Request request = posed.request();
     const std::size_t route = posed.route;
 
     admin::Explanation told{.client = std::string(proxy::AddressText(posed.client).view()),
+                            .listener = std::string(*listener),
                             .verdict = "none"};
     const policy::Verdict verdict =
         policy::explain(policy, context.clients, request, route, nanos(runtime::now()), &context.waiting);

@@ -19,7 +19,8 @@ namespace sluice {
 /// Where a limit delays, it parks until the turn has come, or until it sees that the asker has left.
 std::expected<admin::Decision, std::string> check(proxy::Context& context, const admin::Question& question);
 
-/// What would become of such a request; spends, counts and remembers nothing.
+/// What would become of such a request, had it come by the listener that the question names, or by the first;
+/// spends, counts and remembers nothing.
 std::expected<admin::Explanation, std::string> explain(const proxy::Context& context,
                                                        const admin::Question& question);
 

@@ -77,6 +77,7 @@ Json json_of(const Explanation& told) {
     Json route = nullptr;
     if (told.route) route = {{"index", *told.route}, {"upstream", or_null(told.upstream)}};
     return {{"client", told.client},
+            {"listener", or_null(told.listener)},
             {"route", std::move(route)},
             {"verdict", told.verdict},
             {"status", told.status ? Json(*told.status) : Json(nullptr)},
@@ -112,12 +113,12 @@ std::expected<Question, std::string> question_of_proxy(const Request& call) {
 }
 
 std::expected<Question, std::string> question_of_operator(const Request& call) {
-    constexpr std::array<std::string_view, 5> kKnown = {"method", "host", "uri", "ip", "header"};
+    constexpr std::array<std::string_view, 6> kKnown = {"listener", "method", "host", "uri", "ip", "header"};
     if (const auto other = call.other_parameter(kKnown)) {
         return Failed("there is no parameter \"" + *other +
-                      "\" here; there are method, host, uri, ip and header=NAME:VALUE");
+                      "\" here; there are listener, method, host, uri, ip and header=NAME:VALUE");
     }
-    Question question{.client = {}, .caller = call.caller};
+    Question question{.client = {}, .listener = call.parameter("listener"), .caller = call.caller};
     if (auto wrong = add_parameters(call, question)) return Failed(std::move(*wrong));
     return question;
 }

@@ -28,7 +28,8 @@ struct Question {
     /// The client's address. Absent: whom `fields` name, the caller being a trusted proxy; else the caller
     /// itself.
     std::optional<std::string> client;
-    const http::Fields* fields = nullptr;                     // for rules and keys that look at them
+    std::optional<std::string> listener{};  // for explanations: the name of that which it came by
+    const http::Fields* fields = nullptr;   // for rules and keys that look at them
     std::vector<std::pair<std::string, std::string>> more{};  // besides
     const runtime::Endpoint* caller = nullptr;
     std::function<bool()> caller_left{};  // as Request has it
@@ -57,6 +58,7 @@ struct ExplainedLimit {
 
 struct Explanation {
     std::string client;
+    std::string listener{};                      // that it was taken to have come by
     std::optional<std::size_t> route{};          // the position in `routes`; absent: none matches
     std::string upstream{};                      // empty: the route responds itself
     std::string verdict;                         // allowed, limited, delayed, denied, banned; none: no route
@@ -74,7 +76,8 @@ using Explain = std::function<std::expected<Explanation, std::string>(const Ques
 /// -Host and -Uri, else of X-Original-Method, -Host, -URI or -URL, else the call's own. The error: a field is
 /// there twice.
 std::expected<Question, std::string> question_of_proxy(const Request& call);
-/// What an operator asks, by the parameters method, host, uri, ip, and header=NAME:VALUE as often as needed.
+/// What an operator asks, by the parameters listener, method, host, uri, ip, and header=NAME:VALUE as often
+/// as needed.
 std::expected<Question, std::string> question_of_operator(const Request& call);
 
 /// `GET /check` of the admin listener: a proxy's question, whose parts parameters may tell instead.

@@ -367,7 +367,7 @@ def test_explain_tells_the_route_the_limits_and_the_verdict(pair):
     assert told["limits"][0]["key"] == "198.51.100.7"
     assert told["limits"][1]["key"].startswith("header:X-Api-Key#") and "secret" not in json.dumps(told)
     assert explain(proxy, host="static.example", uri="/")["status"] == 204
-    assert explain(proxy, host="other.example", uri="/") == {"client": "127.0.0.1", "route": None, "verdict": "none", "status": 404, "refused_by": None, "retry_after": None, "limits": []}
+    assert explain(proxy, host="other.example", uri="/") == {"client": "127.0.0.1", "listener": proxy.sluice.config["listen"], "route": None, "verdict": "none", "status": 404, "refused_by": None, "retry_after": None, "limits": []}
     assert explain(proxy, uri="/api", ip="203.0.113.9")["verdict"] == "denied"
     stats = proxy.sluice.stats()
     assert stats["clients"]["tracked"] == 0 and stats["requests"]["total"] == 0, "it spends, counts and remembers nothing"
@@ -377,6 +377,25 @@ def test_explain_tells_the_route_the_limits_and_the_verdict(pair):
 def test_explain_refuses_what_is_no_request(pair, query):
     status, _, body = pair(**EXPLAINED).sluice.ask_admin("GET", f"/explain?{query}")
     assert status == 400 and json.loads(body)["detail"]
+
+
+def listening(*names):
+    return [{"name": name, "address": f"127.0.0.1:{free_port()}"} for name in names]
+
+
+def test_explain_asks_for_a_listener_and_without_one_for_the_first(pair):
+    routes = [{"match": {"listener": "inside"}, "respond": {"status": 204}}, {"upstream": "app"}]
+    proxy = pair(listen=listening("front", "inside"), routes=routes, limits=[{"name": "per-ip", "match": {"listener": "front"}, "rate": "1/h"}])
+    assert proxy.client().get().status == 200
+    assert proxy.client().get().status == 429
+    for told in (explain(proxy), explain(proxy, listener="front")):
+        assert (told["listener"], told["verdict"], told["status"], told["refused_by"]) == ("front", "limited", 429, "per-ip")
+        assert [limit["name"] for limit in told["limits"]] == ["per-ip"]
+    told = explain(proxy, listener="inside")
+    assert (told["listener"], told["route"]["index"], told["status"], told["limits"]) == ("inside", 0, 204, [])
+    for name in ("nosuch", ""):
+        status, _, body = proxy.sluice.ask_admin("GET", f"/explain?listener={name}")
+        assert status == 400 and json.loads(body)["detail"] == f'no listener is named "{name}"; there is front, inside'
 
 
 def test_explain_tells_when_to_come_back(pair):
@@ -394,14 +413,17 @@ def test_explain_tells_when_to_come_back(pair):
 
 
 def test_explain_agrees_with_what_the_next_request_gets(pair):
-    proxy = pair(**EXPLAINED)
+    listen = listening("front", "side")
+    limits = [*EXPLAINED["limits"], {"name": "by-the-side", "rate": "1/h", "burst": 2, "match": {"listener": "side"}}]
+    proxy = pair(**{**EXPLAINED, "limits": limits}, listen=listen)
     seed = random.randrange(1 << 32)
     dice = random.Random(seed)
-    client = proxy.client()
+    clients = {each["name"]: RawClient(("127.0.0.1", int(each["address"].rpartition(":")[2]))) for each in listen}
     for _ in range(200):
+        name, client = dice.choice(list(clients.items()))
         method, path, host = dice.choice(["GET", "POST"]), dice.choice(["/api", "/api/x", "/other"]), dice.choice(["a.example", "static.example"])
         ip, key = f"198.51.100.{dice.randrange(4)}" if dice.random() < 0.9 else "203.0.113.1", dice.choice([None, "k1", "k2"])
-        told = explain(proxy, method=method, host=host, uri=path, ip=ip, **({"header": f"X-Api-Key:{key}"} if key else {}))
+        told = explain(proxy, listener=name, method=method, host=host, uri=path, ip=ip, **({"header": f"X-Api-Key:{key}"} if key else {}))
         fields = [("X-Forwarded-For", ip)] + ([("X-Api-Key", key)] if key else [])
         answer = client.ask(get(path, host=host, fields=fields, method=method, body=b"" if method == "POST" else None))
         assert answer.status == (told["status"] or 200), (seed, told, answer.raw_head)

@@ -53,15 +53,17 @@ TEST(QuestionOfProxy, FieldThatIsThereTwiceIsNotBelieved) {
 }
 
 TEST(QuestionOfOperator, IsMadeOfParametersAlone) {
-    const Call call(
-        {{"X-Forwarded-Method", "POST"}, {"Cookie", "a=1"}},
-        "method=PUT&host=a.example&uri=%2Fx%3Fy%3D1&ip=192.0.2.1&header=X-Api-Key:%20k%3A1&header=B:");
+    const Call call({{"X-Forwarded-Method", "POST"}, {"Cookie", "a=1"}},
+                    "listener=front&method=PUT&host=a.example&uri=%2Fx%3Fy%3D1&ip=192.0.2.1&header=X-Api-Key:"
+                    "%20k%3A1&header=B:");
     const auto question = question_of_operator(call.request);
     ASSERT_TRUE(question);
     EXPECT_EQ(question->method, "PUT");
     EXPECT_EQ(question->host, "a.example");
     EXPECT_EQ(question->uri, "/x?y=1");
     EXPECT_EQ(question->client, "192.0.2.1");
+    EXPECT_EQ(question->listener, "front");
+    EXPECT_FALSE(question_of_operator(Call(Lines{}).request)->listener);
     EXPECT_EQ(question->fields, nullptr);
     EXPECT_EQ(question->more,
               (std::vector<std::pair<std::string, std::string>>{{"X-Api-Key", "k:1"}, {"B", ""}}));
@@ -101,6 +103,7 @@ TEST(Check, BelievesAUriThatIsThatOfTheCall) {
 TEST(Explain, ShowsWhatIsNotThereAsNull) {
     const Explain tell = [](const Question&) -> std::expected<Explanation, std::string> {
         return Explanation{.client = "192.0.2.1",
+                           .listener = "front",
                            .route = 1,
                            .verdict = "limited",
                            .status = 429,
@@ -114,6 +117,7 @@ TEST(Explain, ShowsWhatIsNotThereAsNull) {
     };
     const auto json = nlohmann::json::parse(explain(tell, Call(Lines{}).request).body);
     EXPECT_EQ(json["route"], nlohmann::json::parse(R"({"index": 1, "upstream": null})"));
+    EXPECT_EQ(json["listener"], "front");
     EXPECT_EQ(json["status"], 429);
     EXPECT_EQ(json["limits"][0]["wait_seconds"], 1.5);
     EXPECT_EQ(json["limits"][0]["admits"], false);
