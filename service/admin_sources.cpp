@@ -243,6 +243,7 @@ admin::Sources admin_sources(const Observed& service, std::function<admin::Reloa
             .uptime = [service] { return runtime::now() - service.started; },
             .totals = [service] { return service.context.telemetry.counters.totals(); },
             .overload = [service] { return overload(service.guard); },
+            .reloads = [service] { return service.reloads.figures(runtime::now()); },
             .access_log = [service]() -> admin::AccessLogFigures {
                 const telemetry::AccessLog& log = service.context.telemetry.access;
                 return {.lines = log.lines(), .dropped = log.dropped()};

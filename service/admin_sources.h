@@ -11,6 +11,7 @@
 #include "service/limit/janitor.h"
 #include "service/proxy/context.h"
 #include "service/proxy/overload_guard.h"
+#include "service/reload_record.h"
 
 namespace sluice {
 
@@ -20,6 +21,7 @@ struct Observed {
     proxy::Context& context;
     const limit::Janitor& janitor;
     const proxy::OverloadGuard& guard;
+    const ReloadRecord& reloads;
     runtime::Time started;
     const std::atomic<bool>& ready;
 };

@@ -65,7 +65,7 @@ App::App(runtime::Scheduler& scheduler, runtime::SignalSet& signals, std::string
       upkeep_(telemetry_.log),
       guard_(context_.overloaded, telemetry_.log, memory_),
       front_(context_),
-      sources_(admin_sources({scheduler_, context_, janitor_, guard_, started_, ready_},
+      sources_(admin_sources({scheduler_, context_, janitor_, guard_, reloads_, started_, ready_},
                              [this] { return reload_and_log("POST /reload"); })),
       check_(sources_.check, telemetry_.log) {}
 

@@ -5,6 +5,7 @@
 // comes into force (reload.cpp).
 
 #include <atomic>
+#include <chrono>
 #include <expected>
 #include <memory>
 #include <optional>
@@ -29,6 +30,7 @@
 #include "service/proxy/context.h"
 #include "service/proxy/overload_guard.h"
 #include "service/proxy/registry.h"
+#include "service/reload_record.h"
 #include "service/upstream/upkeep.h"
 
 namespace sluice {
@@ -83,6 +85,7 @@ class App {
     Front front_;
 
     std::atomic<bool> ready_{false};
+    ReloadRecord reloads_{std::chrono::system_clock::now()};
     admin::Sources sources_;
     std::optional<admin::Server> admin_;
     CheckListener check_;

@@ -1,6 +1,7 @@
 // How App brings another configuration into force. All or nothing: what could fail is done before anything is
 // changed.
 
+#include <chrono>
 #include <new>
 #include <utility>
 
@@ -39,7 +40,6 @@ void App::in_the_end(auto step) {
 }
 
 std::expected<App::Kept, App::Problems> App::reload() {
-    const std::scoped_lock one_at_a_time(reloading_);
     auto loaded = runtime::blocking([this] { return config::load(path_, environment_, commands::judges()); });
     if (!loaded) return std::unexpected(to_lines(loaded.error()));
     // Not while the files are read, which may take long: a drain waits for this.
@@ -84,17 +84,22 @@ std::expected<void, App::Problems> App::apply(config::Config loaded) {
 }
 
 std::expected<App::Kept, App::Problems> App::reload_and_log(std::string_view why) {
+    const std::scoped_lock one_at_a_time(reloading_);
     std::expected<Kept, Problems> reloaded;
     try {
         reloaded = reload();
     } catch (const std::bad_alloc&) {  // it may be the file that takes so much: not again by ourselves
         reloaded = std::unexpected(Problems{"out of memory"});
     }
-    if (reloaded) return reloaded;
+    if (reloaded) {
+        reloads_.note(true, runtime::now(), std::chrono::system_clock::now());
+        return reloaded;
+    }
     if (context_.draining.load()) {
         telemetry_.log.info("not reloaded: the service is draining", {{"because", why}});
         return reloaded;
     }
+    reloads_.note(false, runtime::now(), std::chrono::system_clock::now());
     for (const std::string& problem : reloaded.error())
         telemetry_.log.error("not reloaded, nothing has changed", {{"because", why}, {"problem", problem}});
     return reloaded;

@@ -105,6 +105,16 @@ void write_service(Exposition& out, const Stats& stats) {
         out.only("sluice_memory_limit_bytes", "gauge", "What the container may use.",
                  stats.overload.limit_bytes);
     }
+    const ReloadFigures& reloads = stats.reloads;
+    out.family("sluice_config_reloads_total", "counter", "Reloads of the configuration, by how they ended.");
+    out.sample(reloads.reloads - reloads.failed, {{"outcome", "ok"}});
+    out.sample(reloads.failed, {{"outcome", "failed"}});
+    out.only("sluice_config_last_reload_successful", "gauge",
+             "Whether the last reload came into force; 1 before there was any.",
+             reloads.last_ok.value_or(true));
+    out.only("sluice_config_last_reload_success_timestamp_seconds", "gauge",
+             "When the last reload came into force, or else the service started, since the epoch.",
+             seconds(reloads.in_force_since.time_since_epoch()));
     out.only("sluice_uptime_seconds", "gauge", "Seconds since the process started.", seconds(stats.uptime));
     const auto& totals = stats.totals;
     out.only("sluice_connections_open", "gauge", "Client connections that are open.",

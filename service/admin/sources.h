@@ -5,6 +5,7 @@
 // thread of blocking(), any number at once, and may park; a callback that is empty makes its calls answer
 // 501.
 
+#include <chrono>
 #include <cstdint>
 #include <expected>
 #include <functional>
@@ -133,6 +134,15 @@ struct AccessLogFigures {
     std::uint64_t dropped = 0;
 };
 
+/// How it went with reloads. One that comes during a drain is none.
+struct ReloadFigures {
+    std::uint64_t reloads = 0;  // in all
+    std::uint64_t failed = 0;   // of these
+    std::optional<bool> last_ok;
+    std::optional<runtime::Duration> last_ago, last_success_ago;
+    std::chrono::system_clock::time_point in_force_since{};  // of the last that succeeded, or the start
+};
+
 /// What a reload came to: the settings that the file has otherwise and only a restart will change; or, when
 /// nothing was changed, why: each rule that was not met, as `sluice check` prints it.
 using Reloaded = std::expected<std::vector<std::string>, std::vector<std::string>>;
@@ -146,6 +156,7 @@ struct Sources {
     std::function<runtime::Duration()> uptime;
     std::function<telemetry::Totals()> totals;
     std::function<OverloadFigures()> overload;
+    std::function<ReloadFigures()> reloads;
     std::function<AccessLogFigures()> access_log;
     std::function<std::vector<LimitFigures>()> limits;
     std::function<ClientTableFigures()> client_table;

@@ -154,6 +154,18 @@ Json memory(const OverloadFigures& overload) {
             {"overloads", overload.times}};
 }
 
+// Null before the first reload.
+Json reloads(const ReloadFigures& reloads) {
+    const auto ago = [](const std::optional<runtime::Duration>& time) {
+        return time ? Json(seconds(*time)) : Json(nullptr);
+    };
+    return {{"reloads", reloads.reloads},
+            {"reloads_failed", reloads.failed},
+            {"last_reload_ok", reloads.last_ok ? Json(*reloads.last_ok) : Json(nullptr)},
+            {"last_reload_seconds_ago", ago(reloads.last_ago)},
+            {"last_success_seconds_ago", ago(reloads.last_success_ago)}};
+}
+
 template <class Source>
 auto ask(const Source& source) {
     return source ? source() : decltype(source()){};
@@ -168,6 +180,7 @@ Stats collect(const Sources& sources) {
             .uptime = ask(sources.uptime),
             .totals = ask(sources.totals),
             .overload = ask(sources.overload),
+            .reloads = ask(sources.reloads),
             .access_log = ask(sources.access_log),
             .limits = ask(sources.limits),
             .clients = ask(sources.client_table),
@@ -186,6 +199,7 @@ Json json_of(const Stats& stats) {
         {"uptime_seconds", seconds(stats.uptime)},
         {"ready", stats.ready},
         {"overloaded", stats.overload.overloaded},
+        {"config", reloads(stats.reloads)},
         {"connections",
          {{"open", totals.connections_open()},
           {"accepted", totals.connections_accepted},

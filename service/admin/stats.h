@@ -17,6 +17,7 @@ struct Stats {
     runtime::Duration uptime{};
     telemetry::Totals totals;
     OverloadFigures overload;
+    ReloadFigures reloads;
     AccessLogFigures access_log;
     std::vector<LimitFigures> limits;
     ClientTableFigures clients;

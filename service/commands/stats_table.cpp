@@ -138,6 +138,14 @@ std::string head(const json& stats) {
            count(number(stats, "/connections/refused")) + " refused\n";
 }
 
+// Only what needs somebody to look after it.
+std::string config(const json& stats) {
+    if (at(stats, "/config/last_reload_ok") != json(false)) return "";
+    return "config       THE LAST RELOAD FAILED " +
+           duration(number(stats, "/config/last_reload_seconds_ago")) +
+           " ago: nothing has changed, and the log says why\n";
+}
+
 std::string requests(const json& stats, const Rates& rates) {
     static constexpr std::array<std::pair<const char*, const char*>, 8> kRows = {{
         {"requests", "/requests/total"},
@@ -239,8 +247,8 @@ std::string foot(const json& stats) {
 std::string stats_table(std::string_view body, std::string_view previous, double seconds) {
     const json stats = json::parse(body);
     const json before = previous.empty() ? json() : json::parse(previous);
-    return head(stats) + "\n" + requests(stats, Rates(stats, before, seconds)) + "\n" + limits(stats) + "\n" +
-           upstreams(stats) + "\n" + foot(stats);
+    return head(stats) + config(stats) + "\n" + requests(stats, Rates(stats, before, seconds)) + "\n" +
+           limits(stats) + "\n" + upstreams(stats) + "\n" + foot(stats);
 }
 
 }  // namespace sluice::commands

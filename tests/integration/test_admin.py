@@ -9,12 +9,13 @@ import signal
 import socket
 import subprocess
 import threading
+import time
 
 import pytest
 
 from support.client import RawClient, get
 from support.ports import free_port
-from support.sluice import BINARY, LEASH, connected
+from support.sluice import BINARY, LEASH, connected, run
 from support.upstream import Refusing, response
 from support.wait import wait_until
 
@@ -23,7 +24,7 @@ OK = response(body=b"ok")
 # The shape that GET /stats promises: a type, a list of one shape, or a mapping.
 NUMBER = (int, float)
 STATS = {
-    "version": str, "uptime_seconds": NUMBER, "ready": bool,
+    "version": str, "uptime_seconds": NUMBER, "ready": bool, "config": {"reloads": int, "reloads_failed": int},
     "connections": {"open": int, "accepted": int, "refused": int, "handshakes_failed": int, "tunnels": int},
     "requests": {"total": int, "in_flight": int, "allowed": int, "limited": int, "delayed": int, "shadow_limited": int, "denied": int,
                  "banned": int, "by_status": dict},
@@ -341,6 +342,43 @@ def test_a_reload_that_fails_is_told_as_what_it_is(pair):
     problem = json.loads(body)
     assert (status, problem["detail"]) == (422, "not reloaded; nothing was changed")
     assert len(problem["errors"]) == 1 and busy in problem["errors"][0]
+
+
+def test_a_reload_that_failed_is_seen_until_one_succeeds(pair):
+    proxy = pair()
+    started, sluice = proxy.sluice.config, proxy.sluice
+
+    def metrics():
+        samples, types = parse_metrics(sluice.metrics())
+        assert types["sluice_config_reloads_total"] == "counter"
+        return {"outcome " + dict(labels)["outcome"] if labels else name.removeprefix("sluice_config_last_reload_"): value
+                for (name, labels), value in samples.items() if name.startswith("sluice_config_")}
+
+    def table():
+        return run("stats", "-a", "%s:%d" % sluice.admin).stdout
+
+    assert sluice.stats()["config"] == {"reloads": 0, "reloads_failed": 0, "last_reload_ok": None, "last_reload_seconds_ago": None,
+                                        "last_success_seconds_ago": None}
+    before = metrics()
+    assert (before["outcome ok"], before["outcome failed"], before["successful"]) == (0, 0, 1)
+    assert 0 <= time.time() - before["success_timestamp_seconds"] < 600
+    assert "RELOAD" not in table()
+    sluice.write({**started, "limits": [{"rate": "nonsense"}]})
+    assert sluice.ask_admin("POST", "/reload")[0] == 422
+    config, after = sluice.stats()["config"], metrics()
+    # The file is watched, too: each reload of it fails.
+    assert config["last_reload_ok"] is False and config["reloads"] == config["reloads_failed"] >= 1
+    assert 0 <= config["last_reload_seconds_ago"] < 60 and config["last_success_seconds_ago"] is None
+    assert after["outcome failed"] >= 1 and {**after, "outcome failed": 0, "successful": 1} == before
+    assert after["successful"] == 0
+    assert "THE LAST RELOAD FAILED" in table()
+    sluice.reload(started)
+    config, after = sluice.stats()["config"], metrics()
+    assert config["last_reload_ok"] is True and config["reloads"] > config["reloads_failed"]
+    assert 0 <= config["last_success_seconds_ago"] < 60
+    assert after["outcome ok"] >= 1 and after["successful"] == 1
+    assert after["success_timestamp_seconds"] > before["success_timestamp_seconds"]
+    assert "RELOAD" not in table()
 
 
 def test_debug_tasks_names_where_tasks_were_started(pair):

@@ -95,6 +95,18 @@ def test_what_a_reload_took_away_lends_its_figures_to_nobody(pair, browser):
         return [cell('#limits', 3), cell('#upstreams', 2)];""") == ["0", "0"]
 
 
+def test_that_the_last_reload_failed_is_shown_until_one_succeeds(pair, browser):
+    proxy = pair(limits=LIMITS)
+    started = proxy.sluice.config
+    browser.open(url(proxy.sluice))
+    browser.wait_for(LIVE, "live")
+    assert browser.text("#not-reloaded") == ""
+    proxy.sluice.write("{")
+    wait_until(lambda: "The last reload failed" in browser.text("#not-reloaded"), "the failure on the page")
+    proxy.sluice.reload(started)
+    wait_until(lambda: browser.text("#not-reloaded") == "", "its end on the page")
+
+
 def test_a_limit_that_delays_shows_how_many(pair, browser):
     """The column comes with the first."""
     proxy = pair(limits=[{"name": "slow", "rate": "4/s", "burst": 1, "action": "delay"}, LIMITS[0]])

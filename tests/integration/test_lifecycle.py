@@ -119,6 +119,7 @@ def test_a_reload_in_a_drain_is_no_error(pair):
     wait_until(lambda: "not reloaded" in proxy.sluice.output, "it is told")
     assert '"level":"error"' not in proxy.sluice.output
     assert proxy.sluice.ask_admin("POST", "/reload")[0] == 422, "who asks for an answer gets one"
+    assert proxy.sluice.stats()["config"]["reloads"] == 0, "nor counted as one that failed"
     go_on.set()
     assert client.read().status == 200
     assert proxy.sluice.wait_exit() == 0

@@ -14,6 +14,7 @@ function show(now) {
   if (seen) past.push(sample(now, per));
   state(now.ready ? 'good' : 'bad', now.ready ? 'ready' : 'not ready');
   say($('version'), now.version);
+  say($('not-reloaded'), now.config.last_reload_ok === false ? 'The last reload failed, and nothing has changed: the log says why.' : '');
   say($('uptime'), 'up ' + age(now.uptime_seconds));
   document.title = rate(per(s => s.requests.total)) + '/s · Sluice';
   figures(now, per);

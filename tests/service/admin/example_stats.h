@@ -29,6 +29,12 @@ inline Stats example_stats() {
     for (int i = 0; i < 20; ++i)
         counters.account({.verdict = Verdict::limited, .status = 429, .duration = 20us});
     stats.totals = counters.totals();
+    stats.reloads = {.reloads = 5,
+                     .failed = 2,
+                     .last_ok = false,
+                     .last_ago = 1500ms,
+                     .last_success_ago = 60s,
+                     .in_force_since = std::chrono::sys_days(std::chrono::year(2026) / 11 / 24) + 500ms};
     stats.access_log = {.lines = 119, .dropped = 1};
     stats.limits = {{.name = "per-ip",
                      .algorithm = "token_bucket",

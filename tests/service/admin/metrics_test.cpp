@@ -123,6 +123,19 @@ TEST(Metrics, TellTheFiguresThatWereCounted) {
     EXPECT_EQ(value(families["process_open_fds"], {}), 17);
 }
 
+TEST(Metrics, TheStartCountsAsAReloadThatSucceeded) {
+    auto families = Reader::read(to_prometheus(example_stats()));
+    EXPECT_EQ(value(families["sluice_config_reloads_total"], {{"outcome", "ok"}}), 3);
+    EXPECT_EQ(value(families["sluice_config_reloads_total"], {{"outcome", "failed"}}), 2);
+    EXPECT_EQ(value(families["sluice_config_last_reload_successful"], {}), 0);
+    EXPECT_EQ(value(families["sluice_config_last_reload_success_timestamp_seconds"], {}), 1795478400.5);
+    Stats started;
+    started.reloads.in_force_since = std::chrono::sys_days(std::chrono::year(2026) / 11 / 24);
+    families = Reader::read(to_prometheus(started));
+    EXPECT_EQ(value(families["sluice_config_last_reload_successful"], {}), 1);
+    EXPECT_EQ(value(families["sluice_config_last_reload_success_timestamp_seconds"], {}), 1795478400);
+}
+
 TEST(Metrics, EscapeWhatALabelMayNotHold) {
     auto families = Reader::read(to_prometheus(example_stats()));
     EXPECT_EQ(value(families["sluice_requests_total"],

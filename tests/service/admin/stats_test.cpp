@@ -64,6 +64,15 @@ TEST(StatsJson, TellsTheFiguresThatWereCounted) {
               json::parse(R"({"p50": 5e-6, "p99": 5e-6, "p999": 1e-3, "samples": 100})"));
 }
 
+TEST(StatsJson, TellsHowItWentWithReloads) {
+    EXPECT_EQ(json::parse(to_json(example_stats()))["config"],
+              json::parse(R"({"reloads": 5, "reloads_failed": 2, "last_reload_ok": false,
+                              "last_reload_seconds_ago": 1.5, "last_success_seconds_ago": 60.0})"));
+    EXPECT_EQ(json::parse(to_json(Stats()))["config"],
+              json::parse(R"({"reloads": 0, "reloads_failed": 0, "last_reload_ok": null,
+                              "last_reload_seconds_ago": null, "last_success_seconds_ago": null})"));
+}
+
 TEST(StatsJson, TellsWhyAServerGetsNoRequests) {
     const json stats = json::parse(to_json(example_stats()));
     const json& servers = stats["upstreams"][0]["servers"];

@@ -57,6 +57,18 @@ TEST(StatsTable, TellsWhatALimitDelayedWhereAnyDid) {
     EXPECT_THAT(table, HasSubstr("       0        0        0        0\n"));
 }
 
+TEST(StatsTable, TellsOfAReloadOnlyWhenTheLastFailed) {
+    auto stats = nlohmann::json::parse(kStats);
+    EXPECT_THAT(stats_table(stats.dump()), Not(HasSubstr("RELOAD")));
+    for (const auto& ok : {nlohmann::json(), nlohmann::json(true)}) {
+        stats["config"] = {{"reloads", 1}, {"last_reload_ok", ok}};
+        EXPECT_THAT(stats_table(stats.dump()), Not(HasSubstr("RELOAD")));
+    }
+    stats["config"] = {{"last_reload_ok", false}, {"last_reload_seconds_ago", 130}};
+    EXPECT_THAT(stats_table(stats.dump()),
+                HasSubstr("refused\nconfig       THE LAST RELOAD FAILED 2 min ago: "));
+}
+
 TEST(StatsTable, TellsRatesBetweenTwoAnswers) {
     auto later = nlohmann::json::parse(kStats);
     later["requests"]["total"] = 620;
