@@ -197,10 +197,23 @@ admin::BanList list_of(const std::vector<policy::ListedBan>& bans, std::uint64_t
     return list;
 }
 
-admin::BanList bans(const proxy::Context& context, std::size_t top) {
+/// Null: all are asked for.
+std::expected<const policy::Limit*, admin::NotDone> limit_of(const admin::BanQuery& query,
+                                                             const policy::Policy& policy) {
+    if (!query.limit) return nullptr;
+    for (const policy::Limit& limit : policy.limits())
+        if (limit.settings.name == *query.limit) return &limit;
+    return std::unexpected(admin::NotDone{404, "there is no such limit"});
+}
+
+std::expected<admin::BanList, admin::NotDone> bans(const proxy::Context& context,
+                                                   const admin::BanQuery& query) {
     const auto snapshot = context.snapshots.current();
+    const auto limit = limit_of(query, *snapshot->policy);
+    if (!limit) return std::unexpected(limit.error());
     const limit::Nanos now = nanos(runtime::now());
-    const policy::BanListing listing = policy::list_bans(*snapshot->policy, context.clients.bans(), top, now);
+    const policy::BanListing listing =
+        policy::list_bans(*snapshot->policy, context.clients.bans(), query.top, now, *limit);
     return list_of(listing.bans, listing.total, now);
 }
 
@@ -233,6 +246,19 @@ admin::BanList lift(const proxy::Context& context, const std::string& key) {
     return list_of(lifted, lifted.size(), now);
 }
 
+std::expected<admin::BanList, admin::NotDone> lift_all(const proxy::Context& context,
+                                                       const admin::BanQuery& query) {
+    const auto snapshot = context.snapshots.current();
+    const auto limit = limit_of(query, *snapshot->policy);
+    if (!limit) return std::unexpected(limit.error());
+    const limit::Nanos now = nanos(runtime::now());
+    const policy::BanListing lifted =
+        policy::lift_all_bans(*snapshot->policy, context.clients.bans(), *limit, query.top, now);
+    context.telemetry.log.info("all bans lifted by an operator",
+                               {{"limit", query.limit.value_or("any")}, {"bans", lifted.total}});
+    return list_of(lifted.bans, lifted.total, now);
+}
+
 }  // namespace
 
 admin::Sources admin_sources(const Observed& service, std::function<admin::Reloaded()> reload) {
@@ -259,10 +285,11 @@ admin::Sources admin_sources(const Observed& service, std::function<admin::Reloa
             .clients = [service](const admin::ClientQuery& query) { return clients(service.context, query); },
             .client = [service](const std::string& key) { return client(service.context, key); },
             .forget = [service](const std::string& key) { return forget(service.context, key); },
-            .bans = [service](std::size_t top) { return bans(service.context, top); },
+            .bans = [service](const admin::BanQuery& query) { return bans(service.context, query); },
             .ban = [service](const std::string& key,
                              const std::string& time) { return ban(service.context, key, time); },
             .lift = [service](const std::string& key) { return lift(service.context, key); },
+            .lift_all = [service](const admin::BanQuery& query) { return lift_all(service.context, query); },
             .check = [service](const admin::Question& asked) { return check(service.context, asked); },
             .explain = [service](const admin::Question& asked) { return explain(service.context, asked); },
             .config = [service] { return config::to_json(service.context.snapshots.current()->config); },

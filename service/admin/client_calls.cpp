@@ -9,7 +9,6 @@ namespace sluice::admin {
 namespace {
 
 constexpr std::size_t kTopMax = 10'000;
-constexpr std::size_t kBansTop = 1'000;
 constexpr std::string_view kUnknown = "no limit knows this client";
 
 std::chrono::system_clock::time_point wall() {
@@ -28,11 +27,16 @@ Response forget(const Sources& sources, const Request& request) {
     return list.clients.empty() ? problem(404, kUnknown) : Response{.body = to_json(list, wall())};
 }
 
+Response answer(const std::expected<BanList, NotDone>& list) {
+    if (!list) return problem(list.error().status, list.error().why);
+    return {.body = to_json(*list, wall())};
+}
+
 Response bans(const Sources& sources, const Request& request) {
     if (!sources.bans) return missing("the list of bans");
-    const auto top = top_of(request, kBansTop);
+    const auto top = top_of(request, BanQuery().top);
     if (!top) return problem(400, top.error());
-    return {.body = to_json(sources.bans(*top), wall())};
+    return answer(sources.bans({.limit = request.parameter("limit"), .top = *top}));
 }
 
 /// The `for` of {"for": "10m"}; the error is the answer.
@@ -50,9 +54,7 @@ Response ban(const Sources& sources, const Request& request) {
     if (!sources.ban) return missing("banning");
     const auto duration = duration_of(request.body);
     if (!duration) return duration.error();
-    const auto made = sources.ban(request.key, *duration);
-    if (!made) return problem(made.error().status, made.error().why);
-    return {.body = to_json(*made, wall())};
+    return answer(sources.ban(request.key, *duration));
 }
 
 Response lift(const Sources& sources, const Request& request) {
@@ -60,6 +62,11 @@ Response lift(const Sources& sources, const Request& request) {
     const BanList lifted = sources.lift(request.key);
     return lifted.bans.empty() ? problem(404, "nobody of this key is banned")
                                : Response{.body = to_json(lifted, wall())};
+}
+
+Response lift_all(const Sources& sources, const Request& request) {
+    if (!sources.lift_all) return missing("lifting all bans");
+    return answer(sources.lift_all({.limit = request.parameter("limit")}));
 }
 
 }  // namespace
@@ -88,6 +95,7 @@ std::vector<Route> client_calls(const Sources& sources) {
         heavy("GET", "/clients/{key}", [s](const Request& request) { return client(*s, request); }),
         heavy("DELETE", "/clients/{key}", [s](const Request& request) { return forget(*s, request); }),
         heavy("GET", "/bans", [s](const Request& request) { return bans(*s, request); }),
+        heavy("DELETE", "/bans", [s](const Request& request) { return lift_all(*s, request); }),
         {"PUT", "/bans/{key}", [s](const Request& request) { return ban(*s, request); }},
         {"DELETE", "/bans/{key}", [s](const Request& request) { return lift(*s, request); }},
     };

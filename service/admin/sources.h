@@ -104,6 +104,11 @@ struct BanFigures {
     runtime::Duration left{};
 };
 
+struct BanQuery {
+    std::optional<std::string> limit;  // absent: all, and those of addresses
+    std::size_t top = 1'000;
+};
+
 struct BanList {
     std::vector<BanFigures> bans;
     std::uint64_t total = 0;  // of which `bans` are the newest
@@ -172,9 +177,10 @@ struct Sources {
     // By a key, as listings write it, or an address.
     std::function<ClientList(const std::string& key)> client;  // under every limit; empty: not known
     std::function<ClientList(const std::string& key)> forget;  // what it was
-    std::function<BanList(std::size_t top)> bans;
+    std::function<std::expected<BanList, NotDone>(const BanQuery&)> bans;
     std::function<std::expected<BanList, NotDone>(const std::string& key, const std::string& duration)> ban;
     std::function<BanList(const std::string& key)> lift;  // what was lifted; empty: not banned
+    std::function<std::expected<BanList, NotDone>(const BanQuery&)> lift_all;  // the same
 
     // Decisions for others.
     Decide check;

@@ -204,6 +204,14 @@ Ban Bans::remove(Part& part, Ban* ban) {
     return removed;
 }
 
+/// REQUIRES: the part's lock is held.
+void Bans::remove(Part& part, const std::vector<Ban>& bans) {
+    for (const Ban& ban : bans) remove(part, part.find(hash(ban.key), ban.key));
+    const std::size_t before = part.bytes();
+    part.shrink(*this);
+    bytes_.fetch_sub(before - part.bytes(), kRelaxed);
+}
+
 bool Bans::lift(const BanKey& key, Nanos now) {
     return lift(key, now, true);
 }
@@ -217,6 +225,25 @@ bool Bans::lift(const BanKey& key, Nanos now, bool also_by_operator) {
     const bool active = remove(part, ban).until > now;
     (active ? lifted_ : expired_).fetch_add(1, kRelaxed);
     return active;
+}
+
+// As expire(): part by part, collected under its lock and told without it.
+void Bans::lift_all(std::optional<LimitId> limit, Nanos now, const std::function<void(const Ban&)>& lifted) {
+    std::vector<Ban> found;
+    for (std::size_t i = 0; i < kParts && any(); ++i) {
+        Part& part = parts_[i];
+        found.clear();
+        {
+            const std::scoped_lock hold(part.lock);
+            for (const Ban& ban : part.places()) {
+                const bool began = ban.until > now && ban.since <= now;
+                if (began && (!limit || ban.key.limit == *limit)) found.push_back(ban);
+            }
+            remove(part, found);
+        }
+        lifted_.fetch_add(found.size(), kRelaxed);
+        for (const Ban& ban : found) lifted(ban);
+    }
 }
 
 bool Bans::forget(const ClientKey& key, LimitId limit, Nanos now) {
@@ -254,10 +281,7 @@ void Bans::expire(std::size_t at, Nanos now, const std::function<void(const Ban&
             else
                 part.next = std::min(part.next, ban.until);
         }
-        for (const Ban& ban : over) remove(part, part.find(hash(ban.key), ban.key));
-        const std::size_t before = part.bytes();
-        part.shrink(*this);
-        bytes_.fetch_sub(before - part.bytes(), kRelaxed);
+        remove(part, over);
     }
     expired_.fetch_add(over.size(), kRelaxed);
     for (const Ban& ban : over) expired(ban);

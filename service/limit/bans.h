@@ -8,7 +8,7 @@
 // for another. Ends are on the steady clock.
 //
 // Any thread may call any function at any time; none allocates but when a part of the table grows or shrinks,
-// and each().
+// each() and lift_all().
 
 #include <array>
 #include <atomic>
@@ -17,6 +17,7 @@
 #include <functional>
 #include <memory>
 #include <optional>
+#include <vector>
 
 #include "service/limit/client_key.h"
 #include "service/limit/gcra.h"
@@ -90,6 +91,9 @@ class Bans {
     bool put(const BanKey& key, Nanos now, Nanos until);
     /// False: it was not banned.
     bool lift(const BanKey& key, Nanos now);
+    /// Lifts what began by `now`, of one limit or of all, blocks included, and tells it; no lock is held
+    /// meanwhile.
+    void lift_all(std::optional<LimitId> limit, Nanos now, const std::function<void(const Ban&)>& lifted);
     /// As if the key had never been refused under that limit. True: that lifted a ban; an operator's stays.
     bool forget(const ClientKey& key, LimitId limit, Nanos now);
     /// As if nobody had ever been refused under that limit: its number shall be another's. REQUIRES: nobody
@@ -116,6 +120,7 @@ class Bans {
     bool make(const Ban& ban, Nanos now);
     bool lift(const BanKey& key, Nanos now, bool also_by_operator);
     Ban remove(Part& part, Ban* ban);
+    void remove(Part& part, const std::vector<Ban>& bans);
 
     // Fixed.
     const std::array<std::uint64_t, 2> secret_;

@@ -2,6 +2,7 @@
 
 #include <algorithm>
 #include <charconv>
+#include <utility>
 
 #include "service/policy/decide.h"
 #include "service/policy/listing.h"
@@ -85,6 +86,40 @@ void each_key(const Policy& policy, std::string_view text, const WrittenKey& wri
     }
 }
 
+/// Bans that come in any order, as a listing of them.
+class Newest {
+  public:
+    Newest(const Policy& policy, std::size_t top) : policy_(policy), top_(top) {}
+
+    void add(const Ban& ban) {
+        const auto each = listed(policy_, ban);
+        if (!each) return;
+        ++listing_.total;
+        auto& heap = listing_.bans;  // its front is the oldest of those kept
+        if (heap.size() == top_) {
+            if (top_ == 0 || !newer(*each, heap.front())) return;
+            std::ranges::pop_heap(heap, newer);
+            heap.pop_back();
+        }
+        heap.push_back(*each);
+        std::ranges::push_heap(heap, newer);
+    }
+    BanListing take() {
+        std::ranges::sort_heap(listing_.bans, newer);
+        return std::move(listing_);
+    }
+
+  private:
+    static bool newer(const ListedBan& a, const ListedBan& b) {
+        if (a.ban.since != b.ban.since) return a.ban.since > b.ban.since;
+        return a.ban.key.key < b.ban.key.key;
+    }
+
+    const Policy& policy_;
+    const std::size_t top_;
+    BanListing listing_;
+};
+
 }  // namespace
 
 std::string ListedBan::key() const {
@@ -106,27 +141,13 @@ std::optional<ListedBan> listed(const Policy& policy, const Ban& ban) {
     return std::nullopt;
 }
 
-BanListing list_bans(const Policy& policy, const limit::Bans& bans, std::size_t top, limit::Nanos now) {
-    const auto newer = [](const ListedBan& a, const ListedBan& b) {
-        if (a.ban.since != b.ban.since) return a.ban.since > b.ban.since;
-        return a.ban.key.key < b.ban.key.key;
-    };
-    BanListing listing;
-    auto& heap = listing.bans;  // its front is the oldest of those kept
+BanListing list_bans(const Policy& policy, const limit::Bans& bans, std::size_t top, limit::Nanos now,
+                     const Limit* under) {
+    Newest newest(policy, top);
     bans.each(now, [&](const Ban& ban) {
-        const auto each = listed(policy, ban);
-        if (!each) return;
-        ++listing.total;
-        if (heap.size() == top) {
-            if (top == 0 || !newer(*each, heap.front())) return;
-            std::ranges::pop_heap(heap, newer);
-            heap.pop_back();
-        }
-        heap.push_back(*each);
-        std::ranges::push_heap(heap, newer);
+        if (!under || ban.key.limit == under->account.id) newest.add(ban);
     });
-    std::ranges::sort_heap(heap, newer);
-    return listing;
+    return newest.take();
 }
 
 std::expected<std::vector<ListedBan>, NotBanned> ban_key(const Policy& policy, limit::Bans& bans,
@@ -167,6 +188,14 @@ std::vector<ListedBan> lift_bans(const Policy& policy, limit::Bans& bans, std::s
     }
     each_key(policy, key, *written, lift);
     return lifted;
+}
+
+BanListing lift_all_bans(const Policy& policy, limit::Bans& bans, const Limit* under, std::size_t top,
+                         limit::Nanos now) {
+    Newest newest(policy, top);
+    const auto limit = under ? std::optional(under->account.id) : std::nullopt;
+    bans.lift_all(limit, now, [&](const Ban& ban) { newest.add(ban); });
+    return newest.take();
 }
 
 limit::Nanos banned_until(const limit::Bans& bans, const Limit& limit, const ClientKey& key,

@@ -32,7 +32,9 @@ struct BanListing {
     std::vector<ListedBan> bans;  // the newest first
     std::uint64_t total = 0;
 };
-BanListing list_bans(const Policy& policy, const limit::Bans& bans, std::size_t top, limit::Nanos now);
+/// `under`: only that limit's.
+BanListing list_bans(const Policy& policy, const limit::Bans& bans, std::size_t top, limit::Nanos now,
+                     const Limit* under = nullptr);
 
 enum class NotBanned : std::uint8_t { unknown_key, no_room };
 
@@ -47,6 +49,11 @@ std::expected<std::vector<ListedBan>, NotBanned> ban_key(const Policy& policy, l
 /// in, too. Returns what was lifted.
 std::vector<ListedBan> lift_bans(const Policy& policy, limit::Bans& bans, std::string_view key,
                                  limit::Nanos now);
+
+/// Lets everybody in whom that limit shuts out, or, without one, everybody: what is made meanwhile stays.
+/// Returns what was lifted, all counted, and the newest `top` of it.
+BanListing lift_all_bans(const Policy& policy, limit::Bans& bans, const Limit* under, std::size_t top,
+                         limit::Nanos now);
 
 /// When the last ban ends that keeps a client of a limit out; 0: none does.
 limit::Nanos banned_until(const limit::Bans& bans, const Limit& limit, const limit::ClientKey& key,

@@ -129,6 +129,32 @@ def test_let_in_by_hand(pair):
     wait_until(lambda: '"message":"ban lifted by an operator"' in proxy.sluice.output, "the log says so")
 
 
+def test_all_are_let_in_at_once(pair):
+    proxy = pair(limits=[PER_IP, {"name": "by-key", "rate": "100/h", "key": "header:X-Api-Key", "missing": "skip"}])
+    bad, keyed, by_hand = (proxy.client(source=f"127.0.0.{n}") for n in (2, 3, 4))
+    assert statuses(bad, 6)[-1] == 403
+    assert statuses(keyed, 1, [("X-Api-Key", "s3cret")]) == [200]
+    key, = (c["key"] for c in proxy.sluice.admin_json("/stats/clients?limit=by-key")["clients"])
+    ban(proxy.sluice, key)
+    ban(proxy.sluice, "127.0.0.4")
+    assert {b["limit"] for b in admin(proxy.sluice, "GET", "/bans")[1]["bans"]} == {"per-ip", "by-key", None}
+    assert [b["key"] for b in admin(proxy.sluice, "GET", "/bans?limit=by-key")[1]["bans"]] == [key]
+    for method in ("GET", "DELETE"):
+        for name in ("nosuch", ""):
+            assert admin(proxy.sluice, method, f"/bans?limit={name}")[0] == 404
+    status, lifted = admin(proxy.sluice, "DELETE", "/bans?limit=per-ip")
+    assert status == 200 and lifted["total"] == 1 and [(b["key"], b["limit"]) for b in lifted["bans"]] == [("127.0.0.2", "per-ip")]
+    assert (statuses(bad, 1), statuses(keyed, 1, [("X-Api-Key", "s3cret")]), statuses(by_hand, 1)) == ([429], [403], [403])
+    status, lifted = admin(proxy.sluice, "DELETE", "/bans")
+    assert status == 200 and lifted["total"] == 2 and {b["key"] for b in lifted["bans"]} == {key, "127.0.0.4"}
+    assert (statuses(keyed, 1, [("X-Api-Key", "s3cret")]), statuses(by_hand, 1)) == ([200], [200])
+    assert admin(proxy.sluice, "DELETE", "/bans") == (200, {"bans": [], "total": 0})
+    stats = proxy.sluice.stats()["bans"]
+    assert (stats["active"], stats["made"], stats["lifted"]) == (0, 3, 3)
+    lines = [json.loads(line) for line in proxy.sluice.stderr.splitlines() if '"message":"all bans lifted by an operator"' in line]
+    assert [(line["limit"], line["bans"]) for line in lines] == [("per-ip", 1), ("any", 2), ("any", 0)]
+
+
 def test_an_address_is_banned_by_hand_whatever_it_asks_for(pair):
     proxy = pair(limits=[{"name": "posts", "rate": "1/h", "match": {"method": ["POST"]}}], allow=["127.0.0.4/32"])
     assert ban(proxy.sluice, "127.0.0.2")[0]["limit"] is None
@@ -206,7 +232,7 @@ def test_what_is_no_key_is_unknown_and_what_is_no_method_is_refused(pair):
     for key in ("nobody", "127.0.0.1/33", "::1/129", "127.0.0.1/", "global", "header:X#0011223344556677", "\n", "%", "a" * 4000):
         assert admin(proxy.sluice, "PUT", path("bans", key), {"for": "1m"})[0] == 404, key
     assert proxy.sluice.ask_admin("PUT", "/bans/%zz", '{"for": "1m"}')[0] == 400
-    for call, allow in (("/bans", {"GET", "HEAD"}), ("/bans/127.0.0.1", {"PUT", "DELETE"}), ("/clients/127.0.0.1", {"GET", "HEAD", "DELETE"})):
+    for call, allow in (("/bans", {"GET", "HEAD", "DELETE"}), ("/bans/127.0.0.1", {"PUT", "DELETE"}), ("/clients/127.0.0.1", {"GET", "HEAD", "DELETE"})):
         status, headers, _ = proxy.sluice.ask_admin("PATCH", call)
         assert status == 405 and set(headers["Allow"].split(", ")) == allow
     for top in ("0", "x", "10001"):
@@ -216,7 +242,7 @@ def test_what_is_no_key_is_unknown_and_what_is_no_method_is_refused(pair):
 def test_the_calls_need_the_token(start_sluice, scripted):
     upstream = scripted(serve(response(body=b"ok")))
     sluice = start_sluice({"upstream": upstream.address, "admin": {"address": f"127.0.0.1:{free_port()}", "token": "s3cret"}})
-    for method, call, body in (("GET", "/bans", None), ("PUT", "/bans/127.0.0.2", '{"for": "1m"}'), ("DELETE", "/bans/127.0.0.2", None),
+    for method, call, body in (("GET", "/bans", None), ("DELETE", "/bans", None), ("PUT", "/bans/127.0.0.2", '{"for": "1m"}'), ("DELETE", "/bans/127.0.0.2", None),
                                ("GET", "/clients/127.0.0.2", None), ("DELETE", "/clients/127.0.0.2", None)):
         assert sluice.ask_admin(method, call, body)[0] == 401
         assert sluice.ask_admin(method, call, body, {"Authorization": "Bearer wrong"})[0] == 401

@@ -1,8 +1,10 @@
 #include "service/limit/bans.h"
 
 #include <algorithm>
+#include <atomic>
 #include <deque>
 #include <map>
+#include <optional>
 #include <random>
 #include <thread>
 #include <vector>
@@ -226,6 +228,54 @@ TEST(Bans, AgreeWithAMapWhateverComes) {
         EXPECT_EQ(listed, static_cast<std::size_t>(std::ranges::count_if(
                               model, [&](const auto& each) { return each.second > now; })));
     }
+}
+
+TEST(Bans, AllAreLiftedThatBeganByThenOfOneLimitOrOfAny) {
+    constexpr LimitId kOther = kLimit + 1;
+    Bans bans(100'000);
+    for (std::uint32_t n = 0; n < 20'000; ++n)
+        bans.put(BanKey::under(n % 2 ? kLimit : kOther, client(n)), kNow, kNow + kMinute);
+    bans.put(BanKey::of_block(address("192.0.2.0"), 96 + 24), kNow, kNow + kMinute);
+    bans.put(BanKey::under(kLimit, client(50'001)), kNow - kMinute, kNow);
+    bans.put(BanKey::under(kLimit, client(50'003)), kNow + 1, kNow + kMinute);
+    const auto lift_all = [&](std::optional<LimitId> limit, Nanos now) {
+        std::size_t lifted = 0;
+        bans.lift_all(limit, now, [&](const Ban& ban) {
+            ++lifted;
+            EXPECT_EQ(bans.find(ban.key, now), std::nullopt) << "told without a lock, when it is gone";
+        });
+        return lifted;
+    };
+    EXPECT_EQ(lift_all(kLimit, kNow), 10'000U) << "neither what is over nor what is new";
+    EXPECT_EQ(bans.until(client(1), kLimit, kNow), 0);
+    EXPECT_NE(bans.until(client(2), kOther, kNow), 0);
+    EXPECT_NE(bans.until(client(50'003), kLimit, kNow), 0);
+    EXPECT_NE(bans.until(address("192.0.2.1"), kNow), 0);
+    EXPECT_EQ(lift_all(kLimit, kNow), 0U);
+    EXPECT_EQ(lift_all(std::nullopt, kNow + 1), 10'002U);
+    EXPECT_EQ(bans.until(address("192.0.2.1"), kNow), 0);
+    EXPECT_EQ(bans.stats().lifted, 20'002U);
+    EXPECT_EQ(expire_all(bans, kNow + 1), 1U);
+    EXPECT_FALSE(bans.any());
+    EXPECT_EQ(bans.stats().bytes, Bans(100'000).stats().bytes) << "the memory is given back";
+}
+
+TEST(Bans, ThreadsThatBanWhileAllAreLiftedAreHeeded) {
+    Bans bans(1'000'000);
+    std::atomic<std::uint64_t> lifted = 0;
+    std::thread banning([&] {
+        for (std::uint32_t n = 0; n < 50'000; ++n)
+            bans.put(BanKey::under(kLimit, client(n)), kNow + n, kNow + kMinute);
+    });
+    for (int i = 0; i < 20; ++i)
+        bans.lift_all(kLimit, kNow + 25'000, [&](const Ban& ban) {
+            EXPECT_LE(ban.since, kNow + 25'000);
+            ++lifted;
+        });
+    banning.join();
+    bans.lift_all(kLimit, kNow + 25'000, [&](const Ban&) { ++lifted; });
+    EXPECT_EQ(lifted, 25'001U);
+    EXPECT_EQ(bans.stats().active, 50'000U - 25'001U);
 }
 
 TEST(Bans, ThreadsThatStrikeTogetherMakeOneBanEach) {

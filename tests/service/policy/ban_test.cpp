@@ -315,6 +315,32 @@ TEST(BanList, ListsTheNewestFirstAndHowManyThereAre) {
     EXPECT_EQ(listing.bans[1].limit, nullptr);
 }
 
+TEST(BanList, AllOfALimitAreLetInOrEverybody) {
+    House house({limit_of("wide", 1, 1s, 9), by_header(limit_of("by-key", 1, 1s, 9))});
+    limit::Bans& bans = house.ledger.table.bans();
+    for (int i = 0; i < 5; ++i) {
+        const Head head("GET / HTTP/1.1", "X-Api-Key: k" + std::to_string(i) + "\r\n");
+        house.decide(head);
+    }
+    const Limit& by_key = house.policy.limits()[1];
+    for (const ListedClient& each :
+         list_clients(house.policy, house.ledger.table, "by-key", 9, ListOrder::recent, kNow).clients)
+        ASSERT_TRUE(ban(house, each.key()));
+    ASSERT_TRUE(ban(house, "192.0.2.0/24"));
+    ASSERT_TRUE(ban(house, "192.0.2.7"));
+    EXPECT_EQ(list_bans(house.policy, bans, 9, kNow, &by_key).total, 5U);
+    EXPECT_EQ(list_bans(house.policy, bans, 9, kNow, &house.policy.limits()[0]).total, 0U);
+    EXPECT_EQ(lift_all_bans(house.policy, bans, &house.policy.limits()[0], 9, kNow).total, 0U);
+    const BanListing lifted = lift_all_bans(house.policy, bans, &by_key, 3, kNow);
+    EXPECT_EQ(lifted.total, 5U);
+    ASSERT_EQ(lifted.bans.size(), 3U);
+    EXPECT_EQ(lifted.bans[0].limit, &by_key);
+    EXPECT_EQ(house.decide().kind, Kind::banned);
+    EXPECT_EQ(lift_all_bans(house.policy, bans, nullptr, 9, kNow).total, 2U);
+    EXPECT_FALSE(bans.any());
+    EXPECT_EQ(house.decide().kind, Kind::admitted);
+}
+
 TEST(BanList, AListingOfClientsTellsTheEndOfTheBan) {
     House house({banning(limit_of("per-ip", 1, 1h, 1), 1)});
     const auto until = [&](std::string_view who) {
