@@ -97,29 +97,34 @@ std::vector<Route> api(const Sources& sources) {
     std::vector<Route> routes = {
         {"GET", "/healthz", [](const Request&) { return text("alive\n"); }, true},
         {"GET", "/readyz", [s](const Request&) { return ready(*s); }, true},
-        {"GET", "/stats", [s](const Request&) { return json(to_json(collect(*s))); }},
-        {.method = "GET",
-         .path = "/stats/clients",
-         .handle = [s](const Request& request) { return clients(*s, request); },
-         .heavy = true},
+        taking({}, {"GET", "/stats", [s](const Request&) { return json(to_json(collect(*s))); }}),
+        taking({"limit", "top", "order"},
+               {.method = "GET",
+                .path = "/stats/clients",
+                .handle = [s](const Request& request) { return clients(*s, request); },
+                .heavy = true}),
         {"GET", "/metrics",
          [s](const Request&) {
              return Response{.content_type = "text/plain; version=0.0.4; charset=utf-8",
                              .body = to_prometheus(collect(*s))};
          }},
-        {"GET", "/debug/tasks",
-         [s](const Request&) {
-             return s->dump_tasks ? text(s->dump_tasks()) : missing("the list of tasks");
-         }},
-        {"GET", "/debug/trace", [s](const Request& request) { return trace(*s, request); }},
-        {"GET", "/config",
-         [s](const Request&) { return s->config ? json(s->config()) : missing("the configuration"); }},
+        taking({}, {"GET", "/debug/tasks",
+                    [s](const Request&) {
+                        return s->dump_tasks ? text(s->dump_tasks()) : missing("the list of tasks");
+                    }}),
+        taking({"seconds"},
+               {"GET", "/debug/trace", [s](const Request& request) { return trace(*s, request); }}),
+        taking({}, {"GET", "/config",
+                    [s](const Request&) {
+                        return s->config ? json(s->config()) : missing("the configuration");
+                    }}),
         {.method = "GET", .path = "/", .handle = [](const Request&) { return dashboard(); }, .asks = true},
         {"GET", "/events",
          [events = std::make_shared<Events>(sources)](const Request&) { return events->stream(); }},
         {"GET", "/check", [s](const Request& request) { return check(s->check, request); }},
-        {"GET", "/explain", [s](const Request& request) { return explain(s->explain, request); }},
-        {"POST", "/reload", [s](const Request&) { return reload(*s); }},
+        taking({"listener", "method", "host", "uri", "ip", "header=NAME:VALUE"},
+               {"GET", "/explain", [s](const Request& request) { return explain(s->explain, request); }}),
+        taking({}, {"POST", "/reload", [s](const Request&) { return reload(*s); }}),
     };
     std::ranges::move(client_calls(sources), std::back_inserter(routes));
     return routes;

@@ -2,6 +2,7 @@
 
 #include <charconv>
 #include <chrono>
+#include <utility>
 
 #include "service/admin/stats_json.h"
 
@@ -88,16 +89,18 @@ std::expected<std::size_t, std::string> top_of(const Request& request, std::size
 
 std::vector<Route> client_calls(const Sources& sources) {
     const Sources* const s = &sources;
-    const auto heavy = [](std::string_view method, std::string_view path, auto handle) {
-        return Route{.method = method, .path = path, .handle = handle, .heavy = true};
+    const auto heavy = [](std::string_view method, std::string_view path, auto handle,
+                          std::vector<std::string_view> parameters = {}) {
+        return taking(std::move(parameters),
+                      {.method = method, .path = path, .handle = handle, .heavy = true});
     };
     return {
         heavy("GET", "/clients/{key}", [s](const Request& request) { return client(*s, request); }),
         heavy("DELETE", "/clients/{key}", [s](const Request& request) { return forget(*s, request); }),
-        heavy("GET", "/bans", [s](const Request& request) { return bans(*s, request); }),
-        heavy("DELETE", "/bans", [s](const Request& request) { return lift_all(*s, request); }),
-        {"PUT", "/bans/{key}", [s](const Request& request) { return ban(*s, request); }},
-        {"DELETE", "/bans/{key}", [s](const Request& request) { return lift(*s, request); }},
+        heavy("GET", "/bans", [s](const Request& request) { return bans(*s, request); }, {"limit", "top"}),
+        heavy("DELETE", "/bans", [s](const Request& request) { return lift_all(*s, request); }, {"limit"}),
+        taking({}, {"PUT", "/bans/{key}", [s](const Request& request) { return ban(*s, request); }}),
+        taking({}, {"DELETE", "/bans/{key}", [s](const Request& request) { return lift(*s, request); }}),
     };
 }
 

@@ -1,7 +1,6 @@
 #include "service/admin/decisions.h"
 
 #include <algorithm>
-#include <array>
 #include <chrono>
 
 #include "service/admin/stats_json.h"
@@ -113,11 +112,6 @@ std::expected<Question, std::string> question_of_proxy(const Request& call) {
 }
 
 std::expected<Question, std::string> question_of_operator(const Request& call) {
-    constexpr std::array<std::string_view, 6> kKnown = {"listener", "method", "host", "uri", "ip", "header"};
-    if (const auto other = call.other_parameter(kKnown)) {
-        return Failed("there is no parameter \"" + *other +
-                      "\" here; there are listener, method, host, uri, ip and header=NAME:VALUE");
-    }
     Question question{.client = {}, .listener = call.parameter("listener"), .caller = call.caller};
     if (auto wrong = add_parameters(call, question)) return Failed(std::move(*wrong));
     return question;

@@ -9,6 +9,20 @@
 
 namespace sluice::admin {
 
+namespace {
+
+std::string listed(std::span<const std::string_view> names) {
+    if (names.empty()) return "is none";
+    std::string text = names.size() == 1 ? "is only " : "are ";
+    for (std::size_t i = 0; i < names.size(); ++i) {
+        if (i > 0) text += i + 1 < names.size() ? ", " : " and ";
+        text += names[i];
+    }
+    return text;
+}
+
+}  // namespace
+
 std::string_view Request::field(std::string_view name) const {
     const http::Field* const found = fields ? fields->find(name) : nullptr;
     return found ? found->value : std::string_view();
@@ -37,14 +51,18 @@ std::vector<std::string> Request::parameters(std::string_view name) const {
     return values;
 }
 
-std::optional<std::string> Request::other_parameter(std::span<const std::string_view> known) const {
+std::optional<std::string> Request::wrong_parameter(std::span<const std::string_view> known) const {
+    const auto name_of = [](std::string_view shown) { return shown.substr(0, shown.find('=')); };
     for (std::string_view rest = query; !rest.empty();) {
         const std::string_view pair = rest.substr(0, rest.find('&'));
         rest.remove_prefix(std::min(pair.size() + 1, rest.size()));
         if (pair.empty()) continue;
-        const std::string_view written = pair.substr(0, pair.find('='));
-        std::string name = percent_decoded(written, true).value_or(std::string(written));
-        if (std::ranges::find(known, name) == known.end()) return name;
+        const std::string_view written = name_of(pair);
+        const auto name = percent_decoded(written, true);
+        if (!percent_decoded(pair, true))
+            return "the parameter \"" + std::string(written) + "\" is badly encoded";
+        if (std::ranges::find(known, *name, name_of) == known.end())
+            return "there is no parameter \"" + *name + "\" here; there " + listed(known);
     }
     return std::nullopt;
 }

@@ -38,8 +38,9 @@ struct Request {
     std::optional<std::string> parameter(std::string_view name) const;
     /// The same of all parameters of that name.
     std::vector<std::string> parameters(std::string_view name) const;
-    /// The name of the first parameter that is none of these; nullopt: there is none.
-    std::optional<std::string> other_parameter(std::span<const std::string_view> known) const;
+    /// What is wrong with the query of a call that takes these parameters and no other, where
+    /// "header=NAME:VALUE" is that named header; nullopt: nothing.
+    std::optional<std::string> wrong_parameter(std::span<const std::string_view> known) const;
 };
 
 /// The client of a streamed answer, for as long as its handler runs. Either says false when the client is

@@ -25,6 +25,9 @@ Router::Match Router::match(Request& request) const {
         const auto key = match_path(route.path, request.path);
         if (!key) continue;
         if (route.method == method || route.method == Route::kAnyMethod) {
+            if (route.parameters)
+                if (const auto wrong = request.wrong_parameter(*route.parameters))
+                    return {nullptr, problem(400, *wrong)};
             request.key = *key;
             return {&route, {}};
         }

@@ -259,6 +259,28 @@ def test_unknown_paths_and_wrong_methods(pair, method, path, status):
         assert headers["Allow"]
 
 
+@pytest.mark.parametrize("method,call,known", [
+    ("GET", "/stats/clients?limt=x", "there are limit, top and order"), ("GET", "/bans?limt=x", "there are limit and top"),
+    ("GET", "/debug/trace?second=1", "there is only seconds"), ("DELETE", "/bans?limt=x", "there is only limit"), ("GET", "/stats?top=1", "there is none"),
+    ("DELETE", "/clients/127.0.0.2?limit=x", "there is none"), ("DELETE", "/bans/127.0.0.2?limit=x", "there is none"), ("POST", "/reload?dry=1", "there is none"),
+    ("GET", "/explain?path=/x", "there are listener, method, host, uri, ip and header=NAME:VALUE")])
+def test_a_parameter_that_a_call_does_not_take_is_refused(pair, method, call, known):
+    sluice = pair(limits=[{"rate": "1/h"}]).sluice
+    assert sluice.ask_admin("PUT", "/bans/127.0.0.2", '{"for": "1h"}')[0] == 200
+    status, headers, body = sluice.ask_admin(method, call)
+    name = call.partition("?")[2].partition("=")[0]
+    assert (status, headers.get_content_type()) == (400, "application/problem+json")
+    assert json.loads(body)["detail"] == f'there is no parameter "{name}" here; {known}'
+    assert sluice.stats()["bans"]["active"] == 1 and sluice.stats()["config"]["reloads"] == 0, "nothing was done"
+
+
+def test_whoever_else_calls_may_add_parameters(pair):
+    """Proxies, probes, scrapers and browsers have some of their own."""
+    sluice = pair().sluice
+    for call in ("/check", "/healthz", "/readyz", "/metrics", "/"):
+        assert sluice.ask_admin("GET", f"{call}?_=1")[0] == 200
+
+
 def test_the_admin_listener_keeps_connections_and_takes_pipelining(pair):
     sluice = pair().sluice
     connection = http.client.HTTPConnection(*sluice.admin, timeout=15)

@@ -1,5 +1,8 @@
 #include "service/admin/router.h"
 
+#include <array>
+#include <span>
+
 #include <gtest/gtest.h>
 #include <nlohmann/json.hpp>
 
@@ -69,6 +72,40 @@ TEST(Request, DecodesParameters) {
     EXPECT_EQ(request.parameter("absent"), std::nullopt);
     EXPECT_EQ(request.parameters("limit"), (std::vector<std::string>{"per-ip", "second"}));
     EXPECT_TRUE(request.parameters("bad").empty());
+}
+
+TEST(Request, TellsWhichParameterIsWrongAndWhichThereAre) {
+    constexpr std::array<std::string_view, 3> kKnown = {"limit", "top", "header=NAME:VALUE"};
+    const auto wrong = [&](std::string_view query, std::size_t known = 3) {
+        Request request;
+        request.query = query;
+        return request.wrong_parameter(std::span(kKnown).first(known)).value_or("");
+    };
+    for (const char* right : {"", "&", "limit", "limit=", "l%69mit=a&top=1&&header=a%3Db&header=c=d&"})
+        EXPECT_EQ(wrong(right), "") << right;
+    EXPECT_EQ(wrong("limit=a&limt=b"),
+              "there is no parameter \"limt\" here; there are limit, top and header=NAME:VALUE");
+    EXPECT_EQ(wrong("Limit=a", 2), "there is no parameter \"Limit\" here; there are limit and top");
+    EXPECT_EQ(wrong("a+b=c", 1), "there is no parameter \"a b\" here; there is only limit");
+    EXPECT_EQ(wrong("=", 0), "there is no parameter \"\" here; there is none");
+    EXPECT_EQ(wrong("limit=%zz"), "the parameter \"limit\" is badly encoded");
+    EXPECT_EQ(wrong("li%mit=a"), "the parameter \"li%mit\" is badly encoded");
+}
+
+TEST(Router, RefusesAParameterThatACallDoesNotTake) {
+    const auto answer = [](const Request&) { return Response(); };
+    const Router router({taking({"top"}, {"GET", "/list", answer}), {"GET", "/any", answer}});
+    const auto status = [&](std::string path, std::string_view query) {
+        Request request;
+        request.method = "GET";
+        request.path = std::move(path);
+        request.query = query;
+        const Router::Match match = router.match(request);
+        return match.route ? 200 : match.otherwise.status;
+    };
+    EXPECT_EQ(status("/list", "top=1"), 200U);
+    EXPECT_EQ(status("/list", "tpo=1"), 400U);
+    EXPECT_EQ(status("/any", "tpo=1"), 200U);
 }
 
 TEST(Router, ListenerForAnyMethodAndPath) {
