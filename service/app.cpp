@@ -30,12 +30,6 @@ constexpr runtime::Duration kSweepPools = 1s;
 constexpr runtime::Duration kEnd = 5s;     // from the end of a drain to that of the process
 constexpr runtime::Duration kToTell = 1s;  // for the list of tasks, to whoever reads it
 
-std::string listed(const std::vector<config::Listen>& listen) {
-    std::string text;
-    for (const config::Listen& each : listen) text += (text.empty() ? "" : ", ") + each.address.text;
-    return text;
-}
-
 // What cannot be served from the start on is told like a mistake in the file.
 std::shared_ptr<const proxy::Snapshot> first_of(
     std::expected<std::shared_ptr<const proxy::Snapshot>, std::string> loaded) {
@@ -75,12 +69,14 @@ void App::run() {
     front_.commit();
     check_.commit();
     ready_.store(true, std::memory_order_release);
-    telemetry_.log.info("serving",
-                        {{"version", sources_.version},
-                         {"workers", scheduler_.workers()},
-                         {"config", path_},
-                         {"listen", listed(snapshots_.current()->config.listen)},
-                         {"admin", admin_ ? snapshots_.current()->config.admin->address.text : "none"}});
+    const std::string admin_at =
+        admin_ ? bound_text(snapshots_.current()->config.admin->address, admin_->local()) : "none";
+    telemetry_.log.info("serving", {{"version", sources_.version},
+                                    {"workers", scheduler_.workers()},
+                                    {"config", path_},
+                                    {"listen", front_.addresses()},
+                                    {"check", check_.address().value_or("none")},
+                                    {"admin", admin_at}});
     warn_of_few_descriptors(snapshots_.current()->config, telemetry_.log);
     handle_signals();
     draining_.wait();

@@ -40,6 +40,10 @@ void CheckListener::commit() {
     if (current_) current_->set_connections_max(connections_max_);
 }
 
+std::optional<std::string> CheckListener::address() const {
+    return current_ ? std::optional(bound_text(*address_, current_->local())) : std::nullopt;
+}
+
 void CheckListener::finish() {
     if (current_) current_->finish();
 }

@@ -32,6 +32,9 @@ class CheckListener {
     void commit();
     void rollback() { prepared_.reset(); }
 
+    /// Where it listens, as text; nullopt: there is none.
+    std::optional<std::string> address() const;
+
     /// A drain: no more connections; those that there are end behind their answer, or when they have asked
     /// nothing for half a second.
     void finish();

@@ -1,10 +1,12 @@
 #include "service/front.h"
 
 #include <algorithm>
+#include <array>
 #include <chrono>
 #include <utility>
 
 #include <boost/asio/local/stream_protocol.hpp>
+#include <netdb.h>
 
 #include "runtime/blocking.h"
 #include "runtime/go.h"
@@ -44,6 +46,25 @@ std::expected<runtime::TcpListener, std::string> open_socket(const config::Addre
     auto socket = runtime::TcpListener::bind(endpoints.front(), {.reuse_port = reuse_port});
     if (!socket) return fail(socket.error());
     return std::move(*socket);
+}
+
+std::string bound_text(const config::Address& address, const runtime::Endpoint& local) {
+    if (!address.unix_path.empty()) return address.text;
+    std::array<char, NI_MAXHOST> host;
+    std::array<char, NI_MAXSERV> port;
+    if (::getnameinfo(local.data(), static_cast<socklen_t>(local.size()), host.data(), host.size(),
+                      port.data(), port.size(), NI_NUMERICHOST | NI_NUMERICSERV) != 0) {
+        return address.text;
+    }
+    const std::string text(host.data());
+    return (text.contains(':') ? "[" + text + "]" : text) + ":" + port.data();
+}
+
+std::string Front::addresses() const {
+    std::string text;
+    for (const ListenerPtr& each : open_)
+        text += (text.empty() ? "" : ", ") + bound_text(each->address(), each->local());
+    return text;
 }
 
 std::expected<void, std::string> Front::prepare(const std::vector<config::Listen>& wanted) {

@@ -22,6 +22,9 @@ namespace sluice {
 std::expected<runtime::TcpListener, std::string> open_socket(const config::Address& address,
                                                              bool reuse_port = false);
 
+/// Where a socket that was opened so listens, as text: with the port that the kernel chose where it was to.
+std::string bound_text(const config::Address& address, const runtime::Endpoint& local);
+
 class Front {
   public:
     explicit Front(proxy::Context& context) : context_(context) {}
@@ -35,6 +38,9 @@ class Front {
     std::expected<void, std::string> prepare(const std::vector<config::Listen>& wanted);
     void commit();
     void rollback() { planned_.clear(); }
+
+    /// Where it listens, as text.
+    std::string addresses() const;
 
     /// Closes all, and returns when their tasks have ended. Where a successor listens too (reuse_port), it
     /// gets what comes from now on, and what is under way has a moment to arrive here.

@@ -45,6 +45,8 @@ class Listener {
         entrances_.swap(entrances);
     }
     const config::Address& address() const { return address_; }
+    /// TcpListener's.
+    const runtime::Endpoint& local() const { return socket_.local(); }
 
   private:
     void turn_away(runtime::TcpStream stream, bool secure, std::string_view answer);

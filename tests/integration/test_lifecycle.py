@@ -106,6 +106,27 @@ def test_a_drain_finishes_what_is_in_flight(pair, number):
     assert proxy.sluice.wait_exit() == 0
 
 
+def test_the_log_tells_where_it_really_listens(scripted, tmp_path):
+    """Where the kernel was to choose a port."""
+    file, log = tmp_path / "sluice.json", tmp_path / "stderr"
+    listen = ["127.0.0.1:0", "[::1]:0", "0.0.0.0:0", f"unix:{tmp_path}/socket"]
+    file.write_text(json.dumps({"listen": listen, "upstream": scripted().address, "check": "127.0.0.1:0", "admin": {"address": "127.0.0.1:0"}}))
+    with log.open("wb") as stderr:
+        process = subprocess.Popen([*LEASH, BINARY, "run", "-c", file], stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL, stderr=stderr)
+    try:
+        wait_until(lambda: '"message":"serving"' in log.read_text() and log.read_text().endswith("\n"), "it serves")
+        line, = (line for line in map(json.loads, log.read_text().splitlines()) if line["message"] == "serving")
+        addresses = [*line["listen"].split(", "), line["check"], line["admin"]]
+        assert addresses.pop(3) == listen[3]
+        assert [address.rpartition(":")[0] for address in addresses] == ["127.0.0.1", "[::1]", "0.0.0.0", "127.0.0.1", "127.0.0.1"]
+        sockets = subprocess.run(["ss", "-Hltnp"], capture_output=True, text=True).stdout
+        bound = {line.split()[3] for line in sockets.splitlines() if f"pid={process.pid}," in line}
+        assert bound == set(addresses)
+    finally:
+        process.kill()
+        process.wait()
+
+
 def test_a_reload_in_a_drain_is_no_error(pair):
     """The file may well change, by a rollout, while the old process ends."""
     go_on = threading.Event()
