@@ -1,10 +1,13 @@
 #include "service/loader.h"
 
 #include <algorithm>
+#include <optional>
 #include <stdexcept>
 #include <utility>
 
 #include "runtime/blocking.h"
+#include "runtime/this_task.h"
+#include "service/limit/nanos.h"
 #include "service/policy/policy.h"
 #include "service/tls/connector.h"
 
@@ -13,10 +16,11 @@ namespace sluice {
 std::expected<std::shared_ptr<const proxy::Snapshot>, std::string> Loader::load(config::Config config) {
     auto snapshot = std::make_shared<proxy::Snapshot>();
     snapshot->config = std::move(config);
+    std::unique_ptr<policy::Policy> policy;
     try {
         // Elsewhere: patterns are compiled, and perhaps the table of clients is walked.
-        snapshot->policy = runtime::blocking(
-            [&] { return std::make_unique<const policy::Policy>(snapshot->config, ledger_); });
+        policy =
+            runtime::blocking([&] { return std::make_unique<policy::Policy>(snapshot->config, ledger_); });
     } catch (const std::length_error& error) {
         return std::unexpected(std::string(error.what()));
     }
@@ -26,8 +30,18 @@ std::expected<std::shared_ptr<const proxy::Snapshot>, std::string> Loader::load(
         snapshot->upstreams.push_back(std::move(*upstream));
     }
     upstreams_ = snapshot->upstreams;
+    // What follows does not fail.
     for (const auto& upstream : upstreams_) upstream->come_into_force();
+    policy->come_into_force(ledger_.table, limit::nanos(runtime::now()));
+    snapshot->policy = std::move(policy);
     return snapshot;
+}
+
+void Loader::carry_over() {
+    for (std::optional<std::size_t> at = 0; at;) {
+        at = ledger_.table.carry_over(*at, limit::nanos(runtime::now()));
+        if (at) runtime::this_task::yield();
+    }
 }
 
 namespace {

@@ -21,8 +21,12 @@ class Loader {
         : ledger_(clients_max, workers), workers_(workers), log_(log) {}
 
     /// The error says what this process cannot do that the configuration asks for. The snapshot is expected
-    /// to come into force.
+    /// to come into force, and carry_over() to be called then.
     std::expected<std::shared_ptr<const proxy::Snapshot>, std::string> load(config::Config config);
+
+    /// Brings what clients have used under the limits of the last snapshot to its rates
+    /// (ClientTable::carry_over), a shard at a time, and yields between them.
+    void carry_over();
 
     limit::ClientTable& clients() { return ledger_.table; }
 

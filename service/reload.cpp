@@ -67,6 +67,7 @@ std::expected<void, App::Problems> App::apply(config::Config loaded) {
     if (!next) return std::unexpected(Problems{next.error()});
     const config::Config& config = (*next)->config;
     snapshots_.replace(*next);
+    loader_.carry_over();
     // There is no way back any more: what memory is short for is done when it is there again.
     in_the_end([&] { upkeep_.follow((*next)->upstreams); });
     in_the_end([&] { front_.commit(); });

@@ -92,9 +92,10 @@ void ClientShard::shrink(const HashSecret& secret) {
     spread(secret);
 }
 
-void ClientShard::copy_to(std::vector<ClientEntry>& copy) const {
+Epoch ClientShard::copy_to(std::vector<ClientEntry>& copy) const {
     const std::scoped_lock hold(lock);
     copy.assign(places_.begin(), places_.end());
+    return epoch;
 }
 
 /// Moves to new pages, for a shard that needs more than it has kept free.

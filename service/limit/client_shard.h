@@ -63,6 +63,7 @@ class alignas(64) ClientShard {
     static constexpr std::size_t kPage = EntryPages<ClientEntry>::kPage;
 
     mutable runtime::SpinLock lock;
+    Epoch epoch = kFirstEpoch;  // of all its states
 
     std::size_t size() const { return size_; }
     std::size_t places() const { return places_.size(); }
@@ -120,8 +121,8 @@ class alignas(64) ClientShard {
     /// A number that no use of an entry of this shard had before (InFlight::begin_use).
     std::uint64_t next_use() { return ++uses_; }
 
-    /// Takes the lock itself.
-    void copy_to(std::vector<ClientEntry>& copy) const;
+    /// Takes the lock itself. Returns the epoch of the states.
+    Epoch copy_to(std::vector<ClientEntry>& copy) const;
 
   private:
     using Pages = EntryPages<ClientEntry>;

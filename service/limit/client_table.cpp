@@ -7,6 +7,7 @@
 #include <vector>
 
 #include "service/limit/client_shard.h"
+#include "service/limit/rule_book.h"
 #include "service/limit/secret.h"
 #include "service/limit/shared_buckets.h"
 
@@ -27,8 +28,8 @@ constexpr std::size_t kRemoval = 4;
 constexpr std::size_t kPagesAtOnce = 16, kShardsAtOnce = 1024;
 constexpr auto kRelaxed = std::memory_order_relaxed;
 
-ClientRecord record_of(const ClientEntry& entry) {
-    return {entry.key, entry.limit(), entry.state(), entry.allowed, entry.denied, entry.last_seen};
+ClientRecord record_of(const ClientEntry& entry, Epoch epoch) {
+    return {entry.key, entry.limit(), entry.state(), epoch, entry.allowed, entry.denied, entry.last_seen};
 }
 
 }  // namespace
@@ -39,6 +40,7 @@ ClientTable::ClientTable(std::uint64_t max, std::uint64_t seed)
           std::clamp<std::size_t>(std::bit_width(max / kEntriesPerShard), kShardBitsMin, kShardBitsMax)),
       shards_(std::make_unique<ClientShard[]>(std::size_t{1} << shard_bits_)),
       shared_buckets_(std::make_unique<SharedBuckets>()),
+      rule_book_(std::make_unique<RuleBook>()),
       bans_(max, seed),
       max_(max),
       bytes_(sizeof(ClientShard) << shard_bits_) {}
@@ -62,7 +64,7 @@ Answer ClientTable::take(const ClientKey& key, LimitId limit, const Rule& rule, 
     const std::scoped_lock hold(shard.lock);
     if (ClientEntry* entry = claim(shard, where, key, limit, rule, now)) {
         State state = entry->state();
-        const Answer answer = rule.take(state, cost, now);
+        const Answer answer = ask(state, shard.epoch, limit, rule, cost, now);
         entry->set(state);
         count(*entry, answer.admitted, now);
         return answer;
@@ -96,12 +98,13 @@ Answer ClientTable::take_shared(const ClientKey& key, LimitId limit, const Rule&
     shared_.fetch_add(1, kRelaxed);
     SharedBucket& common = shared_bucket(key, limit);
     const std::scoped_lock hold(common.lock);
-    return rule.take(common.state, cost, now);
+    begin_use(common);
+    return ask(common.state, common.epoch, limit, rule, cost, now);
 }
 
 /// Of what the client holds, or may hold, under the shared bucket, as one does that got an entry since.
 std::uint64_t ClientTable::elsewhere(const State& state, const ClientKey& key, LimitId limit) const {
-    return InFlight::beside_shared(state) ? shared_state(key, limit).fraction : 0;
+    return InFlight::beside_shared(state) ? shared_state(key, limit).state.fraction : 0;
 }
 
 /// REQUIRES: the shard's lock is held.
@@ -148,10 +151,15 @@ Answer ClientTable::peek(const ClientKey& key, LimitId limit, const Rule& rule, 
             State state = entry->state();
             const InFlight* slots = rule.in_flight();
             return slots ? slots->take(state, cost, elsewhere(state, key, limit))
-                         : rule.peek(state, cost, now);
+                         : rule.peek(read(state, shard.epoch, limit, rule, now), cost, now);
         }
     }
-    return rule.peek(shared_state(key, limit), cost, now);  // whether there is room or not
+    const Held common = shared_state(key, limit);  // whether there is room or not
+    return rule.peek(read(common.state, common.epoch, limit, rule, now), cost, now);
+}
+
+Answer ClientTable::peek(const ClientRecord& record, const Rule& rule, std::uint64_t cost, Nanos now) const {
+    return rule.peek(read(record.state, record.epoch, record.limit, rule, now), cost, now);
 }
 
 Nanos ClientTable::until(const ClientKey& key, LimitId limit, const Rule& rule, std::uint64_t ahead,
@@ -162,9 +170,10 @@ Nanos ClientTable::until(const ClientKey& key, LimitId limit, const Rule& rule, 
     {
         const std::scoped_lock hold(shard.lock);
         if (const ClientEntry* entry = shard.find(where, key, limit))
-            return rule.until(entry->state(), ahead + cost, now);
+            return rule.until(read(entry->state(), shard.epoch, limit, rule, now), ahead + cost, now);
     }
-    return rule.until(shared_state(key, limit), ahead + cost, now);
+    const Held common = shared_state(key, limit);
+    return rule.until(read(common.state, common.epoch, limit, rule, now), ahead + cost, now);
 }
 
 void ClientTable::count_refusal(const ClientKey& key, LimitId limit, Nanos now) {
@@ -179,7 +188,7 @@ std::optional<ClientRecord> ClientTable::find(const ClientKey& key, LimitId limi
     ClientShard& shard = shards_[shard_of(where)];
     const std::scoped_lock hold(shard.lock);
     const ClientEntry* entry = shard.find(where, key, limit);
-    return entry ? std::optional(record_of(*entry)) : std::nullopt;
+    return entry ? std::optional(record_of(*entry, shard.epoch)) : std::nullopt;
 }
 
 bool ClientTable::erase(const ClientKey& key, LimitId limit) {
@@ -223,10 +232,10 @@ ClientEntry* ClientTable::claim(ClientShard& shard, std::uint64_t where, const C
     bytes_.fetch_add(shard.bytes() - before, kRelaxed);
     // Who was charged under the shared bucket brings along what that owes.
     if (shared_buckets_->any(limit)) {
-        const State owed = shared_state(key, limit);
+        const Held owed = shared_state(key, limit);
         if (!rule.in_flight())
-            entry->set(owed);
-        else if (owed.fraction > 0)
+            entry->set(inherited(owed, shard, limit, now));
+        else if (owed.state.fraction > 0)
             entry->set(InFlight::fresh_beside_shared());  // slots are given back where they were lent
     }
     return entry;
@@ -260,12 +269,12 @@ bool ClientTable::evict(ClientShard& shard, Nanos now) {
     return leaves != nullptr;
 }
 
-State ClientTable::shared_state(const ClientKey& key, LimitId limit) const {
+ClientTable::Held ClientTable::shared_state(const ClientKey& key, LimitId limit) const {
     const ClientKey block = key.block();
     const SharedBucket* common = shared_buckets_->find(block, limit, hash(block, limit));
     if (!common) return {};
     const std::scoped_lock hold(common->lock);
-    return common->state;
+    return {common->state, common->epoch};
 }
 
 /// Counts one entry more, unless that is more than `max`.
@@ -353,9 +362,9 @@ std::optional<std::size_t> ClientTable::give_back(std::size_t from) {
 void ClientTable::each(const std::function<void(const ClientRecord&)>& visit) const {
     std::vector<ClientEntry> copy;  // of one shard: its lock is held for that only, some 10 µs
     for (std::size_t i = 0; i >> shard_bits_ == 0; ++i) {
-        shards_[i].copy_to(copy);
+        const Epoch epoch = shards_[i].copy_to(copy);
         for (const ClientEntry& entry : copy)
-            if (entry.used()) visit(record_of(entry));
+            if (entry.used()) visit(record_of(entry, epoch));
     }
 }
 

@@ -34,6 +34,7 @@ namespace sluice::limit {
 struct ClientEntry;
 struct SharedBucket;
 class ClientShard;
+class RuleBook;
 class SharedBuckets;
 
 struct ClientTableStats {
@@ -50,6 +51,7 @@ struct ClientRecord {
     ClientKey key;
     LimitId limit = 0;
     State state;
+    Epoch epoch = kFirstEpoch;  // of the state
     std::uint32_t allowed = 0;
     std::uint32_t denied = 0;
     std::uint32_t last_seen = 0;  // seconds on the table's clock
@@ -91,6 +93,8 @@ class ClientTable {
 
     /// What take() would answer; spends and creates nothing.
     Answer peek(const ClientKey& key, LimitId limit, const Rule& rule, std::uint64_t cost, Nanos now) const;
+    /// What it would have answered when the record was made.
+    Answer peek(const ClientRecord& record, const Rule& rule, std::uint64_t cost, Nanos now) const;
 
     /// How long until `cost` would be admitted if those who wait before it got their `ahead` first, and
     /// nobody else came. 0: now, or nobody knows.
@@ -106,6 +110,20 @@ class ClientTable {
     /// Forgets everybody under that limit, bans and what is owed together included, so that its number can be
     /// another's. REQUIRES: nobody uses the limit meanwhile. Some 40 ns for each entry of the table.
     void forget(LimitId limit);
+
+    /// A limit and the rule that it has from now on.
+    struct Ruled {
+        LimitId limit;
+        Rule* rule;
+    };
+    /// A reload. What was used under the former rule of a limit stays used, in tokens, or as what a sliding
+    /// window still weighs. To be called before any of `rules` is used; those before it stay good for
+    /// whoever uses them still. Then carry_over() until it says nullopt; until then decisions convert there
+    /// and back. The loader's, one load at a time. Does not allocate.
+    void come_into_force(std::span<const Ruled> rules, Nanos now);
+    /// One slice of it: brings the states of a shard, or of 256 shared buckets, to the rules in force.
+    /// Returns where to go on.
+    std::optional<std::size_t> carry_over(std::size_t from, Nanos now);
 
     /// Where a sweep goes on: below which place, in which shard.
     struct Cursor {
@@ -168,15 +186,33 @@ class ClientTable {
     bool forgettable(const ClientEntry& entry, Nanos idle_seconds, Nanos now) const;
     std::size_t sweep_places(ClientShard& shard, std::size_t& below, std::size_t work, Nanos idle_seconds,
                              Nanos now, Swept& swept);
+    /// What the rule answers. `state` is one of `epoch`, and stays one.
+    Answer ask(State& state, Epoch epoch, LimitId limit, const Rule& rule, std::uint64_t cost,
+               Nanos now) const {
+        if (epoch == rule.epoch()) [[likely]]
+            return rule.take(state, cost, now);
+        return ask_converted(state, epoch, limit, rule, cost, now);
+    }
+    Answer ask_converted(State& state, Epoch epoch, LimitId limit, const Rule& rule, std::uint64_t cost,
+                         Nanos now) const;
+    State read(const State& state, Epoch epoch, LimitId limit, const Rule& rule, Nanos now) const;
+    std::size_t carry_over_shared(std::size_t from, Nanos now);
     static void count(ClientEntry& entry, bool admitted, Nanos now);
+    struct Held {
+        State state;
+        Epoch epoch = kFirstEpoch;
+    };
     SharedBucket& shared_bucket(const ClientKey& key, LimitId limit);
-    State shared_state(const ClientKey& key, LimitId limit) const;
+    void begin_use(SharedBucket& common) const;
+    Held shared_state(const ClientKey& key, LimitId limit) const;
+    State inherited(const Held& common, const ClientShard& shard, LimitId limit, Nanos now) const;
 
     // Fixed.
     const std::array<std::uint64_t, 2> secret_;
     const std::size_t shard_bits_;
     const std::unique_ptr<ClientShard[]> shards_;
     const std::unique_ptr<SharedBuckets> shared_buckets_;
+    const std::unique_ptr<RuleBook> rule_book_;
 
     // Any thread.
     Bans bans_;
@@ -187,6 +223,9 @@ class ClientTable {
     std::atomic<std::uint64_t> evicted_full_{0};
     std::atomic<std::uint64_t> shared_{0};
     std::array<std::atomic<std::uint32_t>, kLimitsMax> by_limit_{};
+
+    // The loader's.
+    bool carried_over_ = true;  // all states are of the last epoch
 };
 
 }  // namespace sluice::limit

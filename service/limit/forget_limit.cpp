@@ -4,6 +4,7 @@
 
 #include "service/limit/client_shard.h"
 #include "service/limit/client_table.h"
+#include "service/limit/rule_book.h"
 #include "service/limit/shared_buckets.h"
 
 namespace sluice::limit {
@@ -17,6 +18,7 @@ void ClientTable::forget(LimitId limit) {
             if (entry.used() && entry.limit() == limit) erase(entry.key, limit);
     }
     shared_buckets_->forget(limit);
+    rule_book_->forget(limit);
     bans_.forget(limit);
 }
 

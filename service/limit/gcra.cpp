@@ -8,6 +8,13 @@
 
 namespace sluice::limit {
 
+namespace {
+
+// 73 years. Twice as much is what adopt() makes of a debt that would not fit.
+constexpr std::uint64_t kAges = std::uint64_t{1} << 61;
+
+}  // namespace
+
 Bucket::Bucket(std::uint64_t count, std::chrono::nanoseconds per, std::uint64_t burst) : burst_(burst) {
     const auto period = static_cast<std::uint64_t>(per.count());
     SLUICE_CHECK(count > 0 && period > 0 && burst > 0, "a bucket fills and holds something");
@@ -100,6 +107,32 @@ Nanos Bucket::until(const State& state, std::uint64_t tokens, Nanos now) const {
     if (static_cast<Wide>(tokens) * numerator_ / denominator_ >= Wide{1} << 62) return kNever;
     const Span after = plus(std::min(ahead(state, now), depth_), tokens);
     return after > depth_ ? longer(after, depth_) : 0;
+}
+
+State Bucket::adopt(const State& state, const Bucket& former, Nanos now) const {
+    const Span owed = former.ahead(state, now);
+    if (owed == Span{}) return {};
+    const std::uint64_t most = std::max(burst_, former.burst_);
+    Wide tokens = most;
+    Wide rest = 0;  // of a token, in numerators of the former interval
+    if (owed.whole < kAges) {
+        const Wide time = static_cast<Wide>(owed.whole) * former.denominator_ + owed.fraction;
+        if (time >> 64 == 0) {  // nearly always; spares a division of 128 bits
+            tokens = static_cast<std::uint64_t>(time) / former.numerator_;
+            rest = static_cast<std::uint64_t>(time) % former.numerator_;
+        } else {
+            tokens = time / former.numerator_;
+            rest = time % former.numerator_;
+        }
+        if (tokens >= most) tokens = most, rest = 0;
+    }
+    // Neither product overflows: a numerator is a time, below 2^63.
+    const Wide part = rest == 0 ? 0 : (rest * numerator_ + former.numerator_ - 1) / former.numerator_;
+    const Wide time = tokens * numerator_ + part;
+    if (time / denominator_ >= 2 * kAges) return at({2 * kAges, 0}, now);
+    return at(
+        {static_cast<std::uint64_t>(time / denominator_), static_cast<std::uint32_t>(time % denominator_)},
+        now);
 }
 
 std::uint64_t Bucket::window_seconds() const {

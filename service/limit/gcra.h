@@ -32,6 +32,15 @@ class Bucket {
     /// longer than 146 years.
     Nanos until(const State& state, std::uint64_t tokens, Nanos now) const;
 
+    /// Whether a time is as many tokens as under the other.
+    bool same_interval(const Bucket& other) const {
+        return numerator_ == other.numerator_ && denominator_ == other.denominator_;
+    }
+    /// The state with as many tokens owed at `now` as under `former`, fractions included: no less, and at
+    /// most a nanosecond more. Not more than the larger of both bursts; and what would take 73 years to flow
+    /// in, or more, is that.
+    State adopt(const State& state, const Bucket& former, Nanos now) const;
+
     std::uint64_t burst() const { return burst_; }
     /// How long an empty bucket takes to fill, in whole seconds, rounded up: `w` of RateLimit-Policy.
     std::uint64_t window_seconds() const;

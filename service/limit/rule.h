@@ -32,6 +32,14 @@ class Rule {
     /// be more than quota(). Exact where each costs 1. 0: now, or nobody knows.
     Nanos until(const State& state, std::uint64_t amount, Nanos now) const;
 
+    /// Whether a state means the same under both.
+    bool reads_as(const Rule& other) const;
+    /// The state with as much used at `now` as under `former`; itself where it means the same.
+    State adopt(const State& state, const Rule& former, Nanos now) const;
+    /// Since when states are such as it writes.
+    Epoch epoch() const { return epoch_; }
+    void set_epoch(Epoch epoch) { epoch_ = epoch; }
+
     /// What it takes is given back: ClientTable::release().
     const InFlight* in_flight() const { return std::get_if<InFlight>(&form_); }
 
@@ -45,6 +53,7 @@ class Rule {
     Answer take_other(State& state, std::uint64_t cost, Nanos now) const;
 
     std::variant<Bucket, FixedWindow, SlidingWindow, InFlight> form_;
+    Epoch epoch_ = kFirstEpoch;
 };
 
 }  // namespace sluice::limit

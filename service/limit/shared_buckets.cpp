@@ -44,6 +44,11 @@ const SharedBucket* SharedBuckets::find(const ClientKey& block, std::uint8_t lim
     return page ? &(*page)[at & 0xff] : nullptr;
 }
 
+SharedBuckets::Page* SharedBuckets::page(std::uint8_t limit, std::size_t number) {
+    Directory* directory = limits_[limit].load(std::memory_order_acquire);
+    return directory ? (*directory)[number].load(std::memory_order_acquire) : nullptr;
+}
+
 void SharedBuckets::forget(std::uint8_t limit) {
     Directory* directory = limits_[limit].load(std::memory_order_acquire);
     if (!directory) return;

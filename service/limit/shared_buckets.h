@@ -18,8 +18,11 @@ namespace sluice::limit {
 
 struct SharedBucket {
     mutable runtime::SpinLock lock;
-    State state;  // guarded by lock
+    // Guarded by lock.
+    Epoch epoch = 0;  // of the state; 0: nobody was charged yet
+    State state;
 };
+static_assert(sizeof(SharedBucket) == 24, "3 MiB for a limit");
 
 /// Any thread may call any function at any time.
 class SharedBuckets {
@@ -37,14 +40,18 @@ class SharedBuckets {
     /// nullptr: nobody was charged there yet.
     const SharedBucket* find(const ClientKey& block, std::uint8_t limit, std::uint64_t hash) const;
 
+    /// The pages of a limit, by number; nullptr: nobody was charged there yet.
+    static constexpr std::size_t kPages = 512;
+    using Page = std::array<SharedBucket, 256>;
+    Page* page(std::uint8_t limit, std::size_t number);
+
     /// As if nobody had been charged under that limit. The pages stay.
     void forget(std::uint8_t limit);
 
     std::uint64_t bytes() const { return bytes_.load(std::memory_order_relaxed); }
 
   private:
-    using Page = std::array<SharedBucket, 256>;
-    using Directory = std::array<std::atomic<Page*>, 512>;  // half of it for IPv4
+    using Directory = std::array<std::atomic<Page*>, kPages>;  // half of it for IPv4
 
     static std::size_t place(const ClientKey& block, std::uint64_t hash);
     template <class T>

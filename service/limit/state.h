@@ -20,6 +20,11 @@ struct State {
     bool operator==(const State&) const = default;
 };
 
+/// Counts the reloads that changed what states mean (RuleBook): a state and a rule are of one each. The rules
+/// of tests, and of a process that was not reloaded, are of the first.
+using Epoch = std::uint32_t;
+inline constexpr Epoch kFirstEpoch = 1;
+
 /// Whether a client in this state would be better off forgotten. Needs to know neither algorithm nor
 /// settings, so that the janitor passes by for one comparison.
 inline bool owes(const State& state, Nanos now) {

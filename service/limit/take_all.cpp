@@ -113,19 +113,25 @@ void ClientTable::take_all(std::span<Charge> charges, Nanos now) {
         Account& account = accounts[i];
         if (missing && !account.common)  // making one entry may have moved another
             account.entry = account.shard->find(account.hash, charge.key, charge.limit);
-        if (account.common) account.before = account.common->state;
+        if (account.common) {
+            begin_use(*account.common);
+            account.before = account.common->state;
+        }
+        const Epoch epoch = account.common ? account.common->epoch : account.shard->epoch;
         account.after = account.before;
         charge.asked = !refused;
         const InFlight* slots = charge.rule->in_flight();
         if (refused) {
-            if (!slots) charge.answer = charge.rule->peek(account.before, charge.cost, now);
+            if (!slots)
+                charge.answer = ask(account.after, epoch, charge.limit, *charge.rule, charge.cost, now);
+            account.after = account.before;
             continue;
         }
         if (slots && account.entry) [[unlikely]]
             charge.answer =
                 take_slot(*slots, *account.shard, account.after, account.elsewhere, charge.cost, charge.slot);
         else
-            charge.answer = charge.rule->take(account.after, charge.cost, now);
+            charge.answer = ask(account.after, epoch, charge.limit, *charge.rule, charge.cost, now);
         if (slots && account.common && charge.answer.admitted) charge.slot = lent_of_shared(charge.cost);
         refused = !charge.answer.admitted && charge.may_refuse;
     }

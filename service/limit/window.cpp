@@ -82,17 +82,18 @@ SlidingWindow::SlidingWindow(std::uint64_t count, std::chrono::nanoseconds per)
     SLUICE_CHECK(count < static_cast<std::uint64_t>(per_), "less than one for each nanosecond");
 }
 
-SlidingWindow::Counts SlidingWindow::read(const State& state, Nanos now) const {
+/// REQUIRES: `most` is the count, or more where a reload may have made that smaller.
+SlidingWindow::Counts SlidingWindow::read(const State& state, Nanos now, std::uint64_t most) const {
     const Nanos begin = now / per_ * per_;
     if (state.tat <= now) return {.begin = begin};
     const Nanos weighs_until = state.tat / per_ * per_;
     const auto before = static_cast<std::uint64_t>(state.tat - weighs_until);
     const Nanos windows = weighs_until - begin;
     // More than there is now was counted before a reload: that is all there is.
-    const std::uint64_t counted = std::min<std::uint64_t>(state.fraction, count_);
-    if (windows <= 0 && before <= count_) return {.begin = begin};
+    const std::uint64_t counted = std::min<std::uint64_t>(state.fraction, most);
+    if (windows <= 0 && before <= most) return {.begin = begin};
     if (before <= kCountMax) {  // or it is no count, but a rest of another length
-        const std::uint64_t weighs = std::min(before, count_);
+        const std::uint64_t weighs = std::min(before, most);
         if (windows == per_) return {begin, counted, 0};
         if (windows == 2 * per_) return {begin, weighs, counted};
         if (windows > 2 * per_ && !beyond_skew(windows - 2 * per_))  // another thread's clock was later
@@ -107,12 +108,24 @@ State SlidingWindow::write(const Counts& counts) const {
     return {counts.begin + 2 * per_ + static_cast<Nanos>(before), counter(counts.counted)};
 }
 
-/// What may still be counted, in whole requests.
-std::uint64_t SlidingWindow::left(const Counts& counts, Nanos elapsed) const {
+/// What weighs, rounded up to whole requests.
+std::uint64_t SlidingWindow::used(const Counts& counts, Nanos elapsed) const {
     const auto per = static_cast<std::uint64_t>(per_);
     const Wide weight = static_cast<Wide>(counts.before) * static_cast<std::uint64_t>(per_ - elapsed);
-    const auto used = counts.counted + static_cast<std::uint64_t>((weight + per - 1) / per);
-    return count_ - std::min(used, count_);
+    return counts.counted + static_cast<std::uint64_t>((weight + per - 1) / per);
+}
+
+/// What may still be counted, in whole requests.
+std::uint64_t SlidingWindow::left(const Counts& counts, Nanos elapsed) const {
+    return count_ - std::min(used(counts, elapsed), count_);
+}
+
+// Not cut down to either count: a smaller one that comes and goes would give the rest back.
+State SlidingWindow::adopt(const State& state, const SlidingWindow& former, Nanos now) const {
+    const Counts counts = former.read(state, now, kCountMax);
+    const std::uint64_t used = former.used(counts, std::max<Nanos>(0, now - counts.begin));
+    if (used == 0) return {};
+    return write({.begin = now / per_ * per_, .counted = used});
 }
 
 /// How far into a window the window before weighs `room` at most: the first nanosecond with
@@ -130,7 +143,7 @@ Nanos SlidingWindow::room_for(const Counts& counts, std::uint64_t cost, Nanos el
 }
 
 Answer SlidingWindow::take(State& state, std::uint64_t cost, Nanos now) const {
-    Counts counts = read(state, now);
+    Counts counts = read(state, now, count_);
     const Nanos early = std::max<Nanos>(0, counts.begin - now);
     const Nanos elapsed = std::max<Nanos>(0, now - counts.begin);
     const std::uint64_t left_now = left(counts, elapsed);
@@ -151,7 +164,7 @@ Answer SlidingWindow::take(State& state, std::uint64_t cost, Nanos now) const {
 // Where the window before weighs anything, one of `count` has room only when it weighs nothing any more: in
 // the next window.
 Nanos SlidingWindow::until(const State& state, std::uint64_t amount, Nanos now) const {
-    const Counts counts = read(state, now);
+    const Counts counts = read(state, now, count_);
     const Nanos early = std::max<Nanos>(0, counts.begin - now);
     const Nanos elapsed = std::max<Nanos>(0, now - counts.begin);
     std::uint64_t left = count_ - std::min(counts.counted, count_);

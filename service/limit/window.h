@@ -54,6 +54,11 @@ class SlidingWindow {
     Answer take(State& state, std::uint64_t cost, Nanos now) const;
     Nanos until(const State& state, std::uint64_t amount, Nanos now) const;
 
+    /// Whether the windows are as long.
+    bool same_length(const SlidingWindow& other) const { return per_ == other.per_; }
+    /// What `former` would still weigh at `now`, rounded up to whole requests, as if counted just then.
+    State adopt(const State& state, const SlidingWindow& former, Nanos now) const;
+
     std::uint64_t count() const { return count_; }
     std::uint64_t window_seconds() const;
 
@@ -66,8 +71,9 @@ class SlidingWindow {
         std::uint64_t counted = 0;
         bool moved = false;  // from where it cannot have been
     };
-    Counts read(const State& state, Nanos now) const;
+    Counts read(const State& state, Nanos now, std::uint64_t most) const;
     State write(const Counts& counts) const;
+    std::uint64_t used(const Counts& counts, Nanos elapsed) const;
     std::uint64_t left(const Counts& counts, Nanos elapsed) const;
     Nanos room_for(const Counts& counts, std::uint64_t cost, Nanos elapsed) const;
     Nanos light_at(std::uint64_t weight, std::uint64_t room) const;

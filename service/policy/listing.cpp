@@ -21,8 +21,9 @@ LimitsById by_id(const Policy& policy, std::string_view name) {
     return limits;
 }
 
-ListedClient listed(const Limit& limit, const limit::ClientRecord& record, limit::Nanos now) {
-    return {&limit, record, limit.rule.peek(record.state, 0, now).remaining,
+ListedClient listed(const limit::ClientTable& table, const Limit& limit, const limit::ClientRecord& record,
+                    limit::Nanos now) {
+    return {&limit, record, table.peek(record, limit.rule, 0, now).remaining,
             limit::ClientTable::unseen_seconds(record.last_seen, now)};
 }
 
@@ -77,7 +78,7 @@ Listing list_clients(const Policy& policy, const limit::ClientTable& table, std:
         const Limit* of = limits[record.limit];
         if (!of) return;
         ++listing.total;
-        const ListedClient client = listed(*of, record, now);
+        const ListedClient client = listed(table, *of, record, now);
         if (heap.size() == top) {
             if (top == 0 || !before(client, heap.front())) return;
             std::ranges::pop_heap(heap, before);
@@ -95,7 +96,7 @@ std::vector<ListedClient> find_clients(const Policy& policy, const limit::Client
     std::vector<ListedClient> found;
     const auto look = [&](const Limit& limit, const limit::ClientKey& at) {
         if (const auto record = table.find(at, limit.account.id))
-            found.push_back(listed(limit, *record, now));
+            found.push_back(listed(table, limit, *record, now));
     };
     const std::size_t slash = key.find('/');
     Address address;
@@ -113,7 +114,7 @@ std::vector<ListedClient> find_clients(const Policy& policy, const limit::Client
         table.each([&](const limit::ClientRecord& record) {
             const Limit* of = limits[record.limit];
             if (of && !record.key.is_address() && KeyText(*of, record.key).view() == key)
-                found.push_back(listed(*of, record, now));
+                found.push_back(listed(table, *of, record, now));
         });
     }
     return found;

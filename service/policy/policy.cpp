@@ -8,6 +8,7 @@
 
 #include "runtime/check.h"
 #include "service/http/text.h"
+#include "service/limit/short_list.h"
 #include "service/policy/structured_list.h"
 
 namespace sluice::policy {
@@ -123,6 +124,12 @@ Policy::Policy(const config::Config& config, Ledger& ledger)
     std::vector<Ledger::Account> accounts = ledger.accounts(config.limits, config.client);
     for (std::size_t i = 0; i < config.limits.size(); ++i)
         limits_.emplace_back(config.limits[i], config.client, ledger.secret(), std::move(accounts[i]));
+}
+
+void Policy::come_into_force(limit::ClientTable& table, limit::Nanos now) {
+    limit::ShortList<limit::ClientTable::Ruled, kLimitsMax> rules;
+    for (Limit& each : limits_) rules.add({each.account.id, &each.rule});
+    table.come_into_force({rules.begin(), rules.size()}, now);
 }
 
 std::size_t Policy::route(const Request& request) const {

@@ -58,6 +58,10 @@ class Policy {
     /// for one of its limits (Ledger::accounts).
     Policy(const config::Config& config, Ledger& ledger);
 
+    /// Its limits' rules are those by which the table counts from now on (ClientTable::come_into_force).
+    /// Once, before anything is decided by it. A policy of tests that never change a rate need not.
+    void come_into_force(limit::ClientTable& table, limit::Nanos now);
+
     /// The index of the first route that matches; kNoRoute: 404.
     std::size_t route(const Request& request) const;
     static constexpr std::size_t kNoRoute = ~std::size_t{0};

@@ -182,6 +182,22 @@ def test_what_a_reload_changes_the_next_refusal_tells(pair):
         assert refused.has("X-RateLimit-Limit") and not refused.has("RateLimit")
 
 
+@pytest.mark.parametrize("units", ["mh", "hm"])
+@pytest.mark.parametrize("used", [20, 5])
+def test_what_is_owed_stays_owed_when_a_reload_changes_the_rate(pair, units, used):
+    """100/m has a token each 0.6 s, 100/h each 36 s: at most so many flow in while the test takes its time."""
+    before, after = ({"name": "per-ip", "rate": f"100/{unit}", "burst": 20} for unit in units)
+    proxy = pair(limits=[before])
+    client = proxy.client()
+    began = time.monotonic()
+    assert statuses(client.get() for _ in range(used)) == [200] * used
+    proxy.sluice.reload({**proxy.sluice.config, "limits": [after]})
+    answers = [client.get() for _ in range(20)]
+    flowed_in = int((time.monotonic() - began) / 0.6)
+    assert {parse_list(a.one("RateLimit-Policy"))["per-ip"]["w"] for a in answers} == {{"h": 720, "m": 12}[units[1]]}
+    assert 20 - used <= statuses(answers).count(200) <= 20 - used + flowed_in
+
+
 def test_each_connection_is_refused_in_its_own_way(pair):
     proxy = pair(limits=[{"rate": "1/h"}])
     assert proxy.client().get().status == 200
