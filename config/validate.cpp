@@ -8,6 +8,7 @@
 #include <string_view>
 #include <vector>
 
+#include "config/overlap.h"
 #include "config/quote.h"
 #include "config/suggest.h"
 
@@ -75,6 +76,7 @@ class Validator {
         if (const auto wrong = judge(file, more...)) complain(*where, quote(file) + " " + *wrong);
     }
 
+    std::string pointer_of(const Listen& entry) const;
     void match(const Value& rule, const Match& match);
     void strip_prefix(const Value& route, const Route& settings);
 
@@ -85,12 +87,6 @@ class Validator {
     const Names listeners_;
 };
 
-// Port 0 is another one each time.
-bool same_place(const Address& a, const Address& b) {
-    if (!a.unix_path.empty() || !b.unix_path.empty()) return a.unix_path == b.unix_path;
-    return a.port != 0 && a.port == b.port && a.host == b.host;
-}
-
 // Who comes in by which of them, the name tells that a client asks for under TLS.
 bool share(const Listen& a, const Listen& b) {
     return a.tls && b.tls && a.address == b.address && a.proxy_protocol == b.proxy_protocol &&
@@ -99,13 +95,6 @@ bool share(const Listen& a, const Listen& b) {
 
 bool has_default_name(const Listen& listen) {
     return listen.name == listen.address.text;
-}
-
-// Nothing where no other can be at the same place.
-std::optional<std::string> place(const Address& address) {
-    if (!address.unix_path.empty()) return address.unix_path;
-    if (address.port == 0) return std::nullopt;
-    return address.host + ' ' + std::to_string(address.port);
 }
 
 // Listeners that have something in common. Who gets on with one of them gets on with all, as long as they do
@@ -123,28 +112,57 @@ struct Company {
     }
 };
 
+// What listens at one port, once for each place.
+struct Port {
+    std::vector<const Listen*> all, single;
+
+    /// Whoever cannot be open at the same time as `listen`; null: nobody.
+    const Listen* in_the_way_of(const Listen& listen) const {
+        const auto clashes = [&](const Listen* each) {
+            return overlap(each->address, listen.address) && !(each->reuse_port && listen.reuse_port);
+        };
+        const auto found = std::ranges::find_if(all, clashes);
+        if (found != all.end()) return *found;
+        if (!is_all(listen.address)) return nullptr;  // however many there are
+        const auto covered = std::ranges::find_if(single, clashes);
+        return covered != single.end() ? *covered : nullptr;
+    }
+};
+
 void Validator::listeners() {
     const auto listen = key(root_, "listen");
     if (!listen) return;
     std::map<std::string, Company> places, names;
+    std::map<std::uint16_t, Port> ports;
     const auto both_default = [](const Listen& a, const Listen& b) {
         return has_default_name(a) && has_default_name(b);
     };
     for (std::size_t i = 0; i < config_.listen.size() && !reader_.full(); ++i) {
         const Listen& each = config_.listen[i];
-        const auto at = place(each.address);
-        const bool may_listen = !at || places.try_emplace(*at, &each).first->second.welcomes(each, share);
-        const bool may_be_named =
-            names.try_emplace(each.name, &each).first->second.welcomes(each, both_default);
-        if (may_listen && may_be_named) continue;
         const Value entry = item(*listen, i);
-        if (!may_listen)
-            complain(key(entry, "address").value_or(entry),
-                     quote(each.address.text) + " is listened on already");
-        else
+        if (const auto at = place(each.address)) {
+            const Value where = key(entry, "address").value_or(entry);
+            const auto [company, is_first] = places.try_emplace(*at, &each);
+            if (!company->second.welcomes(each, share)) {
+                complain(where, quote(each.address.text) + " is listened on already");
+                continue;
+            }
+            Port& port = ports[each.address.port];
+            if (const Listen* const other = is_first ? port.in_the_way_of(each) : nullptr)
+                complain(where, overlap_complaint(each.address, other->address, pointer_of(*other)));
+            if (is_first) (is_all(each.address) ? port.all : port.single).push_back(&each);
+        }
+        if (!names.try_emplace(each.name, &each).first->second.welcomes(each, both_default))
             complain(key(entry, "name").value_or(entry),
                      "another listener is named " + quote(each.name) + " already");
     }
+}
+
+// Where an entry of `listen` stands.
+std::string Validator::pointer_of(const Listen& entry) const {
+    const auto listen = key(root_, "listen");
+    const auto index = static_cast<std::size_t>(&entry - config_.listen.data());
+    return listen ? item(*listen, index).pointer : "the default of \"listen\"";
 }
 
 // The files, which only somebody else can judge.
@@ -161,25 +179,38 @@ void Validator::certificates() {
 }
 
 void Validator::admin() {
-    const auto admin = key(root_, "admin");
     if (!config_.admin) return;
-    for (const Listen& listen : config_.listen) {
-        if (!same_place(listen.address, config_.admin->address)) continue;
-        const Value& where = admin ? *admin : root_;
-        complain(key(where, "address").value_or(key(root_, "listen").value_or(where)),
-                 quote(listen.address.text) + R"( is the address of both "listen" and "admin")");
+    const auto admin = key(root_, "admin");
+    const auto written = admin ? key(*admin, "address") : std::nullopt;
+    const auto all = key(root_, "listen");
+    const Address& own = config_.admin->address;
+    for (std::size_t i = 0; i < config_.listen.size() && !reader_.full(); ++i) {
+        const Listen& listen = config_.listen[i];
+        const bool same = same_place(listen.address, own);
+        if (!same && !overlap(listen.address, own)) continue;
+        const Value entry = all ? item(*all, i) : root_;
+        const Value where = written.value_or(key(entry, "address").value_or(entry));
+        if (same)
+            complain(where, quote(listen.address.text) + R"( is the address of both "listen" and "admin")");
+        else if (written)
+            complain(where, overlap_complaint(own, listen.address, pointer_of(listen)));
+        else
+            complain(where, overlap_complaint(listen.address, own, "the default of \"admin\""));
     }
 }
 
 void Validator::check() {
     const auto check = key(root_, "check");
     if (!check || !config_.check) return;
-    const bool listens = std::ranges::any_of(
-        config_.listen, [&](const Listen& listen) { return same_place(listen.address, *config_.check); });
-    const bool is_admin = config_.admin && same_place(config_.admin->address, *config_.check);
-    if (!listens && !is_admin) return;
-    complain(*check, quote(config_.check->text) + " is the address of both \"" +
-                         (listens ? "listen" : "admin") + R"(" and "check")");
+    const Address& own = *config_.check;
+    const auto compare = [&](const Address& other, std::string_view name, const std::string& where) {
+        if (same_place(other, own))
+            complain(*check, quote(own.text) + " is the address of both " + quote(name) + R"( and "check")");
+        else if (overlap(other, own))
+            complain(*check, overlap_complaint(own, other, where));
+    };
+    for (const Listen& listen : config_.listen) compare(listen.address, "listen", pointer_of(listen));
+    if (config_.admin) compare(config_.admin->address, "admin", "\"admin\"");
 }
 
 // A socket's path is no name that a certificate could be for.

@@ -44,6 +44,49 @@ TEST(Listen, Mistakes) {
     for (const auto& [text, pointer, message] : rows) expect_error(with(text), pointer, message);
 }
 
+// What the kernel refuses to bind beside each other, and only that.
+TEST(Listen, AllAddressesOfAPortLeaveNoneOfThemToOthers) {
+    const auto clash = [](const std::string& mine, const std::string& other, const std::string& where,
+                          const std::string& all, const std::string& every) {
+        return "\"" + mine + "\" cannot be listened on beside \"" + other + "\" of " + where + ": \"" + all +
+               "\" is every " + every + " (keep one of the two, or take another port)";
+    };
+    const std::string v4 = "IPv4 address at that port", any = "address at that port, IPv4 too";
+    const std::string first = "/listen/0";
+    expect_error(with(R"("listen": [ "0.0.0.0:1", @"127.0.0.1:1" ])"), "/listen/1",
+                 clash("127.0.0.1:1", "0.0.0.0:1", first, "0.0.0.0:1", v4));
+    expect_error(with(R"("listen": [ "127.0.0.1:1", @"0.0.0.0:1" ])"), "/listen/1",
+                 clash("0.0.0.0:1", "127.0.0.1:1", first, "0.0.0.0:1", v4));
+    expect_error(with(R"("listen": [ "127.0.0.1:1", { "address": @"[::]:1" } ])"), "/listen/1/address",
+                 clash("[::]:1", "127.0.0.1:1", first, "[::]:1", any));
+    expect_error(with(R"("listen": [ "[::]:1", @"[::1]:1" ])"), "/listen/1",
+                 clash("[::1]:1", "[::]:1", first, "[::]:1", any));
+    expect_error(with(R"("listen": [ "0.0.0.0:1", @"[::]:1" ])"), "/listen/1",
+                 clash("[::]:1", "0.0.0.0:1", first, "[::]:1", any));
+    expect_error(with(R"("listen": [ "0.0.0.0:1", @"[::ffff:127.0.0.1]:1" ])"), "/listen/1",
+                 clash("[::ffff:127.0.0.1]:1", "0.0.0.0:1", first, "0.0.0.0:1", v4));
+    expect_error(with(R"("listen": [ "[::1]:1", @"[0::1]:1" ])"), "/listen/1",
+                 "\"[0::1]:1\" is listened on already");
+    expect_error(with(R"("listen": [ { "address": "0.0.0.0:1", "reuse_port": true }, @"127.0.0.1:1" ])"),
+                 "/listen/1", clash("127.0.0.1:1", "0.0.0.0:1", first, "0.0.0.0:1", v4));
+    // Who listens by default, too.
+    expect_error(with(R"("listen": [ "127.0.0.1:1", @"0.0.0.0:9900" ])"), "/listen/1",
+                 clash("0.0.0.0:9900", "127.0.0.1:9900", R"(the default of "admin")", "0.0.0.0:9900", v4));
+    expect_error(with(R"("admin": { "address": @"127.0.0.1:8080" })"), "/admin/address",
+                 clash("127.0.0.1:8080", "0.0.0.0:8080", R"(the default of "listen")", "0.0.0.0:8080", v4));
+    expect_error(with(R"("listen": "127.0.0.1:1", "admin": { "address": @"[::]:1" })"), "/admin/address",
+                 clash("[::]:1", "127.0.0.1:1", "/listen", "[::]:1", any));
+    expect_error(with(R"("listen": [ "127.0.0.1:1" ], "check": @"0.0.0.0:1")"), "/check",
+                 clash("0.0.0.0:1", "127.0.0.1:1", first, "0.0.0.0:1", v4));
+    expect_error(with(R"("check": @"0.0.0.0:9900")"), "/check",
+                 clash("0.0.0.0:9900", "127.0.0.1:9900", R"("admin")", "0.0.0.0:9900", v4));
+
+    good(with(R"("listen": [ "127.0.0.1:1", "127.0.0.2:1", "[::1]:1", "0.0.0.0:2", "[::1]:2" ])"));
+    good(with(R"("listen": [ "0.0.0.0:0", "127.0.0.1:0", "[::]:0", "unix:/a" ])"));
+    good(with(R"("listen": [ { "address": "0.0.0.0:1", "reuse_port": true },
+                             { "address": "127.0.0.1:1", "reuse_port": true } ])"));
+}
+
 TEST(Upstreams, HaveAllSettingsOfTheContract) {
     const Config config = good(R"({ "upstreams": { "b": { "servers": [ "b:1" ] }, "a": {
         "servers": [ "127.0.0.1:3000", { "address": "app2:3000", "weight": 7, "backup": true }, "unix:/run/app.sock" ],
