@@ -40,6 +40,8 @@ void read(Reader& reader, const Value& value, Listen& out) {
     object.with("tls", [&](Reader& r, const Value& v) { read(r, v, out.tls.emplace()); });
     object.field("proxy_protocol", out.proxy_protocol);
     object.field("reuse_port", out.reuse_port);
+    if (out.reuse_port && !out.address.unix_path.empty())
+        object.refuse("reuse_port", "goes with IP:PORT alone: a Unix socket has one process that listens");
     object.require("address", "\"0.0.0.0:8080\"");
 }
 

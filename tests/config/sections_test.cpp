@@ -36,6 +36,8 @@ TEST(Listen, Mistakes) {
         {R"("listen": [ { "address": "127.0.0.1:1", "name": "a" }, { "address": "127.0.0.1:2", "name": @"a" } ])",
          "/listen/1/name", "another listener is named \"a\" already"},
         {R"("listen": { "address": "127.0.0.1:1", "name": @"" })", "/listen/name", "a name is not empty"},
+        {R"("listen": { "address": "unix:/a", @"reuse_port": true })", "/listen/reuse_port",
+         R"("reuse_port" goes with IP:PORT alone: a Unix socket has one process that listens)"},
         {R"("listen": @"127.0.0.1:9900")", "/listen",
          R"("127.0.0.1:9900" is the address of both "listen" and "admin")"},
         {R"("listen": { "address": "127.0.0.1:1", "tls": @{ "key": "k" } })", "/listen/tls",
