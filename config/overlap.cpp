@@ -1,5 +1,7 @@
 #include "config/overlap.h"
 
+#include <algorithm>
+
 #include "config/cidr.h"
 #include "config/quote.h"
 
@@ -50,6 +52,10 @@ bool overlap(const Address& a, const Address& b) {
     const auto one = ip(a), other = ip(b);
     return one && other && a.port == b.port && *one != *other &&
            (covers(*one, *other) || covers(*other, *one));
+}
+
+bool shares_check(const Config& config) {
+    return std::ranges::any_of(config.listen, &Listen::reuse_port);
 }
 
 std::string overlap_complaint(const Address& mine, const Address& other, const std::string& where) {

@@ -22,6 +22,9 @@ bool is_all(const Address& address);
 /// kernel opens both only where both share their port (reuse_port).
 bool overlap(const Address& a, const Address& b);
 
+/// Whether the port of `check` is shared with a successor: once that of anything in `listen` is.
+bool shares_check(const Config& config);
+
 /// What is wrong with two that overlap: `mine` is complained about, `other` stands at `where`.
 std::string overlap_complaint(const Address& mine, const Address& other, const std::string& where);
 

@@ -203,14 +203,16 @@ void Validator::check() {
     const auto check = key(root_, "check");
     if (!check || !config_.check) return;
     const Address& own = *config_.check;
-    const auto compare = [&](const Address& other, std::string_view name, const std::string& where) {
+    const auto compare = [&](const Address& other, bool shared, std::string_view name,
+                             const std::string& where) {
         if (same_place(other, own))
             complain(*check, quote(own.text) + " is the address of both " + quote(name) + R"( and "check")");
-        else if (overlap(other, own))
+        else if (overlap(other, own) && !(shared && shares_check(config_)))
             complain(*check, overlap_complaint(own, other, where));
     };
-    for (const Listen& listen : config_.listen) compare(listen.address, "listen", pointer_of(listen));
-    if (config_.admin) compare(config_.admin->address, "admin", "\"admin\"");
+    for (const Listen& listen : config_.listen)
+        compare(listen.address, listen.reuse_port, "listen", pointer_of(listen));
+    if (config_.admin) compare(config_.admin->address, false, "admin", "\"admin\"");
 }
 
 // A socket's path is no name that a certificate could be for.

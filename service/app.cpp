@@ -198,7 +198,7 @@ void App::drain() {
     {
         const std::scoped_lock hold(applying_);  // a reload under way might open what is closed here
         context_.draining.store(true);
-        front_.close();
+        front_.close(check_.hand_over());
         check_.finish();
     }
     if (end_connections(context_, check_, began, snapshot->config.timeouts.drain)) return;

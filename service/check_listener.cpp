@@ -2,6 +2,7 @@
 
 #include <utility>
 
+#include "config/overlap.h"
 #include "runtime/go.h"
 #include "runtime/until_memory.h"
 #include "service/front.h"
@@ -11,9 +12,10 @@ namespace sluice {
 std::expected<void, std::string> CheckListener::prepare(const config::Config& config) {
     prepared_.reset();
     wanted_ = config.check;
+    wanted_shared_ = config::shares_check(config);
     connections_max_ = static_cast<std::size_t>(config.max.connections);
     if (!wanted_ || wanted_ == address_) return {};
-    auto socket = open_socket(*wanted_);
+    auto socket = open_socket(*wanted_, wanted_shared_);
     if (!socket) return std::unexpected(socket.error());
     prepared_ = std::make_shared<admin::Server>(
         std::move(*socket), admin::check_api(decide_),
@@ -36,7 +38,10 @@ void CheckListener::commit() {
         }
         current_ = std::move(prepared_);
         address_ = std::move(address);
+    } else if (current_ && wanted_shared_ != shared_) {
+        current_->share_port(wanted_shared_);
     }
+    shared_ = wanted_shared_;
     if (current_) current_->set_connections_max(connections_max_);
 }
 

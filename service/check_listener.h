@@ -35,6 +35,9 @@ class CheckListener {
     /// Where it listens, as text; nullopt: there is none.
     std::optional<std::string> address() const;
 
+    /// Where a successor listens too, it gets what comes from now on; true then: what is under way here needs
+    /// a moment to arrive.
+    bool hand_over() { return shared_ && current_ && current_->hand_over(); }
     /// A drain: no more connections; those that there are end behind their answer, or when they have asked
     /// nothing for half a second.
     void finish();
@@ -53,6 +56,7 @@ class CheckListener {
     Listening current_, prepared_;
     std::vector<Listening> going_;
     std::optional<config::Address> address_, wanted_;
+    bool shared_ = false, wanted_shared_ = false;  // the port, with a successor
     std::size_t connections_max_ = 0;
     runtime::WaitGroup tasks_;
 };

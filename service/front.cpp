@@ -178,9 +178,9 @@ void Front::close_all(const std::vector<ListenerPtr>& leaving) {
     leaving_.assign(leaving.begin(), leaving.end());
 }
 
-void Front::close() {
+void Front::close(bool elsewhere) {
     const auto shared = std::ranges::count_if(open_, [](const auto& each) { return each->hand_over(); });
-    if (shared > 0) runtime::this_task::sleep_for(kUnderWay);
+    if (shared > 0 || elsewhere) runtime::this_task::sleep_for(kUnderWay);
     for (const auto& listener : open_) listener->close();
     open_.clear();
     tasks_.wait();

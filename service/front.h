@@ -43,8 +43,9 @@ class Front {
     std::string addresses() const;
 
     /// Closes all, and returns when their tasks have ended. Where a successor listens too (reuse_port), it
-    /// gets what comes from now on, and what is under way has a moment to arrive here.
-    void close();
+    /// gets what comes from now on, and what is under way has a moment to arrive here. So it has when
+    /// `elsewhere` says that a listener which is not ours has done the same.
+    void close(bool elsewhere = false);
 
   private:
     // Shared with the listener's task, so that its socket goes when both are through with it.

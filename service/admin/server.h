@@ -51,6 +51,9 @@ class Server {
     void finish();
     /// Takes no more connections, and ends those that there are, whatever they are doing. Any thread.
     void close();
+    /// TcpListener's.
+    bool hand_over() { return listener_.hand_over(); }
+    void share_port(bool shared) { listener_.share_port(shared); }
     /// Connections that there are.
     std::size_t open() const;
 

@@ -87,6 +87,10 @@ TEST(Listen, AllAddressesOfAPortLeaveNoneOfThemToOthers) {
     good(with(R"("listen": [ "0.0.0.0:0", "127.0.0.1:0", "[::]:0", "unix:/a" ])"));
     good(with(R"("listen": [ { "address": "0.0.0.0:1", "reuse_port": true },
                              { "address": "127.0.0.1:1", "reuse_port": true } ])"));
+    good(with(R"("listen": { "address": "0.0.0.0:1", "reuse_port": true }, "check": "127.0.0.1:1")"));
+    expect_error(with(R"("listen": [ { "address": "[::1]:1", "reuse_port": true }, "127.0.0.1:1" ],
+                         "check": @"0.0.0.0:1")"),
+                 "/check", clash("0.0.0.0:1", "127.0.0.1:1", "/listen/1", "0.0.0.0:1", v4));
 }
 
 TEST(Upstreams, HaveAllSettingsOfTheContract) {

@@ -58,6 +58,41 @@ def test_twenty_successors_on_the_same_port_lose_nothing(pair, start_sluice):
     serving.stop()
 
 
+def test_decisions_go_on_at_the_same_address(pair, start_sluice):
+    """The port of `check` is shared as those that say so: checks are answered all the time, as requests are."""
+    check = f"127.0.0.1:{free_port()}"
+    proxy = pair(listen=[{"address": f"127.0.0.1:{free_port()}", "reuse_port": True}], check=check)
+    config = {key: proxy.sluice.config[key] for key in ("listen", "log", "upstream", "check")}
+    serving = proxy.sluice
+    host, port = check.split(":")
+    checks, requests = SteadyLoad((host, int(port)), 16, fresh=8), SteadyLoad(serving.address, 16, fresh=8)
+    for _ in range(10):
+        checks.wait_for(100)
+        successor = start_sluice(config)
+        serving.stop()
+        serving = successor
+    checks.wait_for(100)
+    checks.end()
+    requests.end()
+    serving.stop()
+
+
+def test_a_reload_shares_the_port_of_decisions_too(pair, start_sluice):
+    """From when it brings the first listener that is shared."""
+    check = f"127.0.0.1:{free_port()}"
+    shared = {"address": f"127.0.0.1:{free_port()}", "reuse_port": True}
+    proxy = pair(check=check)
+    config = {"upstream": proxy.upstream.address, "check": check, "log": {"access": "off"}}
+    successor = {**config, "listen": [shared]}
+    with pytest.raises(Unavailable, match="check: cannot listen on .* in use"):
+        start_sluice(successor)
+    proxy.sluice.reload({**config, "listen": [proxy.sluice.config["listen"], shared]})
+    start_sluice(successor).stop()
+    host, port = check.split(":")
+    with RawClient((host, int(port))) as client:
+        assert client.get().status == 200
+
+
 def test_who_is_stopped_while_an_older_one_serves_gives_the_port_back(pair, start_sluice):
     """A successor that is taken back."""
     proxy = pair(listen=[{"address": f"127.0.0.1:{free_port()}", "reuse_port": True}])
