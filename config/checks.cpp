@@ -128,13 +128,24 @@ Complaint wrong_path(const std::string& text) {
     return std::nullopt;
 }
 
+Complaint wrong_path_of_rule(const std::string& text) {
+    if (auto wrong = wrong_path(text)) return wrong;
+    if (text == "*" || !text.ends_with('*')) return std::nullopt;
+    const std::string before = text.substr(0, text.find_last_not_of('*') + 1);
+    return quote(text) +
+           " has no wildcard: the star is a character (for what begins so, write \"path_prefix\": " +
+           quote(before) + "; for the star itself " + quote(text.substr(0, text.size() - 1) + "%2A") + ")";
+}
+
 Complaint wrong_strip_prefix(const std::string& text) {
     if (text.empty() || text == "/") return quote(text) + R"( strips nothing (such as "/api"))";
     if (auto wrong = wrong_path(text)) return wrong;
-    if (text == "*" || text.ends_with('/'))
+    if (text.ends_with('*') || text.ends_with('/')) {
+        const std::string segments = text.substr(0, text.find_last_not_of("/*") + 1);
         return quote(text) +
                " is not a prefix to strip (whole segments, without the last \"/\"; did you mean " +
-               quote(text == "*" ? "/api" : text.substr(0, text.find_last_not_of('/') + 1)) + "?)";
+               quote(segments.empty() ? "/api" : segments) + "?)";
+    }
     return std::nullopt;
 }
 

@@ -30,6 +30,8 @@ Complaint wrong_authority(const std::string& text);
 
 /// A path, or the beginning of one, as clients send it: what is not escaped there never matches.
 Complaint wrong_path(const std::string& text);
+/// The same of a rule: it has no wildcards, and a path that ends in a star is hardly meant.
+Complaint wrong_path_of_rule(const std::string& text);
 Complaint wrong_strip_prefix(const std::string& text);
 /// What a health check asks for: a path, and a query if need be, as they are sent.
 Complaint wrong_target(const std::string& text);

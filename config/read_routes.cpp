@@ -16,6 +16,12 @@ Complaint empty(const std::string& text, std::string_view what) {
     return "is empty (leave it out to match every " + std::string(what) + ")";
 }
 
+// "*" is the whole target of OPTIONS *, and begins no other.
+Complaint wrong_path_of_prefix(const std::string& text) {
+    if (text != "*") return wrong_path_of_rule(text);
+    return R"("*" is no beginning of a path (leave it out to match every path))";
+}
+
 void read_methods(Reader& reader, const Value& value, std::vector<std::string>& out) {
     if (value.node.kind == Node::Kind::string) {
         out = {value.node.text};
@@ -109,8 +115,8 @@ void read(Reader& reader, const Value& value, Match& out) {
     Object object(reader, value);
     object.field("listener", out.listener, [](const std::string& text) { return empty(text, "listener"); });
     object.field("host", out.host, wrong_host);
-    object.field("path", out.path, wrong_path);
-    object.field("path_prefix", out.path_prefix, wrong_path);
+    object.field("path", out.path, wrong_path_of_rule);
+    object.field("path_prefix", out.path_prefix, wrong_path_of_prefix);
     object.field("path_regex", out.path_regex, [](const std::string& text) { return empty(text, "path"); });
     object.with("method", [&](Reader& r, const Value& v) { read_methods(r, v, out.methods); });
     object.with("header", [&](Reader& r, const Value& v) { read_fields(r, v, out.headers); });

@@ -103,6 +103,12 @@ TEST(Routes, MistakesInConditions) {
         {R"("listener": @"")", "listener", "is empty (leave it out to match every listener)"},
         {R"("listener": @"0.0.0.0:8081")", "listener",
          R"(no listener is named "0.0.0.0:8081"; did you mean "0.0.0.0:8080"?)"},
+        {R"("path": @"/api/*")", "path",
+         R"("/api/*" has no wildcard: the star is a character (for what begins so, write "path_prefix": "/api/"; for the star itself "/api/%2A"))"},
+        {R"("path_prefix": @"/a**")", "path_prefix",
+         R"("/a**" has no wildcard: the star is a character (for what begins so, write "path_prefix": "/a"; for the star itself "/a*%2A"))"},
+        {R"("path_prefix": @"*")", "path_prefix",
+         R"("*" is no beginning of a path (leave it out to match every path))"},
         {R"(@"pathprefix": "/")", "pathprefix", R"(unknown key "pathprefix"; did you mean "path_prefix"?)"},
     };
     for (const auto& [text, pointer, message] : rows)
