@@ -86,8 +86,16 @@ Object::~Object() noexcept(false) {
         const bool known = std::find(asked_.begin(), asked_.end(), member.key) != asked_.end();
         if (known || member.failed || reader_.full()) continue;
         reader_.complain(member.offset, value_.member(member).pointer,
-                         "unknown key " + quote(member.key) + suggestion(member.key, asked_));
+                         "unknown key " + quote(member.key) + instead_of(member.key));
     }
+}
+
+// What is right in the place of an unknown key.
+std::string Object::instead_of(std::string_view key) const {
+    std::vector<std::string_view> homes;
+    for (const Section& section : sections_)
+        if (section.keys().contains(std::string(key))) homes.push_back(section.key);
+    return homes.empty() ? suggestion(key, asked_) : "; it belongs into " + one_of(homes);
 }
 
 const Member* Object::member(std::string_view key) const {

@@ -137,6 +137,18 @@ void read(Reader& reader, const Value& value, std::optional<T>& out) {
     read(reader, value, out.emplace());
 }
 
+/// The keys of a section, whether the file has it or not.
+template <class Section>
+std::set<std::string> keys_of() {
+    Node nothing;
+    nothing.kind = Node::Kind::object;
+    Reader reader("", "");
+    Section section;
+    read(reader, Value{nothing, "", ""}, section);
+    const auto found = reader.known_keys().find("");
+    return found == reader.known_keys().end() ? std::set<std::string>{} : found->second;
+}
+
 /// The keys of one object. Complains in its destructor.
 class Object {
   public:
@@ -158,8 +170,10 @@ class Object {
         return true;
     }
 
+    /// Where T is a section, a key of it that stands here by mistake is told to belong there.
     template <class T>
     bool field(std::string_view key, T& out, const Check<std::type_identity_t<T>>& check = {}) {
+        if constexpr (std::is_aggregate_v<T>) sections_.push_back({key, keys_of<T>});
         return with(key, [&](Reader& reader, const Value& value) {
             read(reader, value, out);
             if (!check || reader.complained_about(value.pointer)) return;
@@ -186,12 +200,19 @@ class Object {
     const Member* member(std::string_view key) const;
     const Member* find(std::string_view key);
     void finish(const Value& value);
+    std::string instead_of(std::string_view key) const;
+
+    struct Section {
+        std::string_view key;
+        std::set<std::string> (*keys)();
+    };
 
     Reader& reader_;
     const Value value_;
     const bool is_object_;
     const int unwinding_ = std::uncaught_exceptions();
     std::vector<std::string_view> asked_;
+    std::vector<Section> sections_;  // among them
 };
 
 /// Checks of what a number may be.

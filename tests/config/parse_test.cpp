@@ -155,6 +155,20 @@ TEST(Parse, UnknownKeysAreErrorsWithTheNearestOne) {
                  R"(unknown key "conect_timeout"; did you mean "connect_timeout"?)");
     expect_error(with(R"("runtime": { @"threads": 4 })"), "/runtime/threads",
                  R"(unknown key "threads" ("workers" or "stack"))");
+    // Of a section, one level too high.
+    expect_error(with(R"(@"trusted_proxies": [])"), "/trusted_proxies",
+                 R"(unknown key "trusted_proxies"; it belongs into "client")");
+    expect_error(with(R"(@"address_from": "Forwarded")"), "/address_from",
+                 R"(unknown key "address_from"; it belongs into "client")");
+    expect_error(with(R"(@"head": "1s")"), "/head",
+                 R"(unknown key "head"; it belongs into "timeouts" or "max")");
+    for (const std::string key : {"host", "path", "path_prefix", "method", "listener"})
+        expect_error(limit_with("\"rate\": \"1/s\", @\"" + key + "\": \"a\""), "/limits/0/" + key,
+                     "unknown key \"" + key + R"("; it belongs into "match")");
+    expect_error(limit_with(R"("rate": "1/s", @"header": {})"), "/limits/0/header",
+                 R"(unknown key "header"; it belongs into "match" or "cost")");
+    expect_error(with(R"("routes": [ { "respond": {}, @"path": "/" } ])"), "/routes/0/path",
+                 R"(unknown key "path"; it belongs into "match")");
     expect_error(with(R"(@"a/b~c": 1)"), "/a~1b~0c", "unknown key \"a/b~c\"");
 }
 
