@@ -1,6 +1,8 @@
 #include "config/rate.h"
 
 #include <charconv>
+#include <limits>
+#include <numeric>
 #include <optional>
 
 #include "config/duration.h"
@@ -11,11 +13,14 @@ namespace {
 
 constexpr Duration kLongestPeriod = std::chrono::hours(24 * 365);
 
+constexpr std::uint64_t kTooLarge = std::numeric_limits<std::uint64_t>::max();
+
+// kTooLarge where there are too many digits.
 std::optional<std::uint64_t> count_of(std::string_view digits) {
     std::uint64_t count = 0;
     const auto [end, error] = std::from_chars(digits.data(), digits.data() + digits.size(), count);
-    if (error != std::errc{} || end != digits.data() + digits.size()) return std::nullopt;
-    return count;
+    if (error == std::errc::invalid_argument || end != digits.data() + digits.size()) return std::nullopt;
+    return error == std::errc{} ? count : kTooLarge;
 }
 
 std::optional<Duration> period_of(std::string_view unit) {
@@ -37,6 +42,7 @@ std::optional<Rate> written(std::string_view text) {
 // What a rate must not be, well written as it is; empty: nothing.
 std::string_view objection(const Rate& rate) {
     if (rate.count == 0) return "counts nothing (1 is the least)";
+    if (rate.count == kTooLarge) return "is too large (at most one each nanosecond)";
     if (rate.per > kLongestPeriod) return "has a period of more than 365d";
     if (rate.count > static_cast<std::uint64_t>(rate.per.count())) return "is more than one each nanosecond";
     return {};
@@ -51,6 +57,24 @@ void replace(std::string& text, std::string_view what, std::string_view by) {
     if (const auto at = text.find(what); at != std::string::npos) text.replace(at, what.size(), by);
 }
 
+// "0.5/s" is "1/2s"; other texts stay.
+std::string without_decimals(const std::string& text) {
+    constexpr std::size_t most = 9;  // digits, so that nothing overflows
+    const auto dot = text.find('.'), slash = text.find('/');
+    if (dot == std::string::npos || slash == std::string::npos || dot > slash || slash > most) return text;
+    const auto units = count_of(text.substr(0, dot) + text.substr(dot + 1, slash - dot - 1));
+    const auto period = period_of(text.substr(slash + 1));
+    if (!units || *units == 0 || !period) return text;
+    std::uint64_t parts = 1;
+    for (std::size_t i = dot + 1; i < slash; ++i) parts *= 10;
+    const std::uint64_t common = std::gcd(*units, parts);
+    parts /= common;
+    const std::string count = std::to_string(*units / common) + "/";
+    if (parts == 1) return count + text.substr(slash + 1);
+    if (*period > kLongestPeriod / static_cast<std::int64_t>(parts)) return text;
+    return count + to_string(*period * static_cast<std::int64_t>(parts));
+}
+
 // "10 per second", "10r/s", "10rps" and "10" are how other programs write it.
 std::string suggestion(std::string_view text) {
     std::string guess = with_known_units(text);
@@ -61,6 +85,7 @@ std::string suggestion(std::string_view text) {
     // A second time: "per" may have hidden a unit's name.
     guess = with_known_units(guess);
     if (guess.find('/') == std::string::npos) guess += "/s";
+    guess = without_decimals(guess);
     return scan(guess) ? "; did you mean " + quote(guess) + "?" : std::string{};
 }
 

@@ -29,16 +29,18 @@ constexpr std::array<Unit, 8> kUnits{{{"GiB", 1ULL << 30},
 
 constexpr auto kLargest = static_cast<std::uint64_t>(std::numeric_limits<std::int64_t>::max());
 
+// kUnlimited is what is well written and larger than any size.
 std::optional<std::uint64_t> scan(std::string_view text) {
     std::uint64_t count = 0;
     const char* const last = text.data() + text.size();
     const auto [end, error] = std::from_chars(text.data(), last, count);
-    if (error != std::errc{}) return std::nullopt;
+    if (error == std::errc::invalid_argument) return std::nullopt;
     const std::string_view name(end, static_cast<std::size_t>(last - end));
     const auto* const unit =
         std::find_if(kUnits.begin(), kUnits.end(), [&](const Unit& u) { return u.name == name; });
-    if (unit == kUnits.end() || count > kLargest / unit->bytes) return std::nullopt;
-    return count * unit->bytes;
+    if (unit == kUnits.end()) return std::nullopt;
+    const bool fits = error == std::errc{} && count <= kLargest / unit->bytes;
+    return fits ? count * unit->bytes : kUnlimited;
 }
 
 // "16k", "16 kib" and "16" are how other programs write it.
@@ -62,7 +64,10 @@ std::string suggestion(std::string_view text) {
 }  // namespace
 
 std::expected<std::uint64_t, std::string> parse_size(std::string_view text) {
-    if (const auto bytes = scan(text)) return *bytes;
+    if (const auto bytes = scan(text)) {
+        if (*bytes != kUnlimited) return *bytes;
+        return std::unexpected(quote(text) + " is too large (less than 2^63 bytes)");
+    }
     return std::unexpected(quote(text) +
                            " is not a size (bytes, or a text such as \"64KiB\", \"10MiB\" or \"1MB\"" +
                            suggestion(text) + ")");

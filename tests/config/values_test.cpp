@@ -99,6 +99,9 @@ TEST(Size, RefusesWhatIsNone) {
     for (const char* text : {"", "B", "-1B", "1.5MiB", "1 MiB", "1mib", "1TB", "9223372036854775808B",
                              "99999999999GiB", "1", "unlimited"})
         EXPECT_FALSE(parse_size(text)) << text;
+    for (const char* text : {"99999999999GiB", "99999999999999999999B", "9223372036854775808B"})
+        EXPECT_EQ(complaint(parse_size(text)),
+                  "\"" + std::string(text) + "\" is too large (less than 2^63 bytes)");
     EXPECT_EQ(
         complaint(parse_size("16k")),
         R"("16k" is not a size (bytes, or a text such as "64KiB", "10MiB" or "1MB"; did you mean "16KiB"?))");
@@ -135,6 +138,12 @@ TEST(Rate, RefusesWhatIsNone) {
         EXPECT_FALSE(parse_rate(text)) << text;
 }
 
+TEST(Rate, SaysWhatIsTooLarge) {
+    for (const char* text : {"99999999999999999999/s", "18446744073709551616/10m"})
+        EXPECT_EQ(complaint(parse_rate(text)),
+                  "\"" + std::string(text) + "\" is too large (at most one each nanosecond)");
+}
+
 TEST(Rate, GuessesWhatWasMeant) {
     const std::pair<const char*, const char*> rows[] = {{"10", "10/s"},
                                                         {"10 per second", "10/s"},
@@ -142,7 +151,12 @@ TEST(Rate, GuessesWhatWasMeant) {
                                                         {"10rps", "10/s"},
                                                         {"100 requests per minute", "100/m"},
                                                         {"5 / hour", "5/h"},
-                                                        {"10/sec", "10/s"}};
+                                                        {"10/sec", "10/s"},
+                                                        {"0.5/s", "1/2s"},
+                                                        {"1.5/m", "3/2m"},
+                                                        {"2.0/s", "2/s"},
+                                                        {"0.25/10s", "1/40s"},
+                                                        {"0.1 per minute", "1/10m"}};
     for (const auto& [text, guess] : rows) {
         EXPECT_EQ(
             complaint(parse_rate(text)),
