@@ -34,6 +34,13 @@ Json pairs(const std::vector<std::pair<std::string, std::string>>& fields) {
     return out;
 }
 
+// What a header must hold may be what tells a client from others.
+Json names(const std::vector<std::pair<std::string, std::string>>& fields) {
+    Json out = Json::object();
+    for (const auto& [name, value] : fields) out[name] = kHidden;
+    return out;
+}
+
 Json blocks(const std::vector<Cidr>& cidrs) {
     Json out = Json::array();
     for (const Cidr& cidr : cidrs) out.push_back(cidr.to_string());
@@ -95,7 +102,7 @@ Json match(const Match& match) {
     if (!match.path_prefix.empty()) out["path_prefix"] = text(match.path_prefix);
     if (!match.path_regex.empty()) out["path_regex"] = text(match.path_regex);
     for (const std::string& method : match.methods) out["method"].push_back(text(method));
-    if (!match.headers.empty()) out["header"] = pairs(match.headers);
+    if (!match.headers.empty()) out["header"] = names(match.headers);
     return out;
 }
 

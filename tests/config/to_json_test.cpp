@@ -8,8 +8,15 @@
 namespace sluice::config {
 namespace {
 
+// As secrets are shown.
+void hide(Match& match) {
+    for (auto& [name, value] : match.headers) value = "***";
+}
+
 void expect_round_trip(std::string_view text, const Environment& environment = {}) {
-    const Config config = good(text, environment);
+    Config config = good(text, environment);
+    for (Route& route : config.routes) hide(route.match);
+    for (Limit& limit : config.limits) hide(limit.match);
     const std::string json = to_json(config);
     const auto again = parse(json, "again", {});
     ASSERT_TRUE(again) << json << lines(again.error());
@@ -46,6 +53,12 @@ TEST(ToJson, HidesSecrets) {
     Config config = good(with(R"("admin": { "token": "s3cret" })"));
     EXPECT_EQ(to_json(config).find("s3cret"), std::string::npos);
     EXPECT_NE(to_json(config).find(R"("token": "***")"), std::string::npos);
+    const std::string match = R"("match": { "header": { "Authorization": "Bearer s3cret" } })";
+    const std::string json = to_json(good(with(R"("routes": [ { "respond": {}, )" + match +
+                                               R"( } ], "limits": [ { "rate": "1/s", )" + match + " } ]")));
+    EXPECT_EQ(json.find("s3cret"), std::string::npos) << json;
+    const std::string shown = R"("Authorization": "***")";
+    EXPECT_NE(json.find(shown), json.rfind(shown)) << "in both: " << json;
     config.redis.emplace();
     const std::pair<const char*, const char*> rows[] = {
         {"redis://user:s3cret@h:6379/0", "redis://user:***@h:6379/0"},

@@ -28,11 +28,18 @@ void check_errors(const Errors& errors, std::string_view text) {
     }
 }
 
+void hide(Match& match) {
+    for (auto& [name, value] : match.headers) value = "***";
+}
+
 void check_config(Config config) {
     require(!config.listen.empty() && !config.routes.empty());
     for (const Limit& limit : config.limits)
         require(!limit.name.empty() && limit.burst > 0 && limit.rate.count > 0 && !limit.key.empty());
-    if (config.admin) config.admin->token.clear();  // shown as ***
+    // Shown as ***.
+    if (config.admin) config.admin->token.clear();
+    for (Route& route : config.routes) hide(route.match);
+    for (Limit& limit : config.limits) hide(limit.match);
     const auto again = parse(to_json(config), "again", {});
     require(again && *again == config);
 }
