@@ -277,6 +277,8 @@ void Validator::strip_prefix(const Value& route, const Route& settings) {
 void Validator::routes() {
     const auto routes = key(root_, "routes");
     const Names names(config_.upstreams);
+    const auto upstreams = key(root_, "upstreams");
+    const bool names_are_known = !upstreams || upstreams->node.kind == Node::Kind::object;
     std::optional<std::size_t> everything;
     for (std::size_t i = 0; routes && i < routes->node.items.size() && !reader_.full(); ++i) {
         const Value route = routes->item(i);
@@ -289,7 +291,7 @@ void Validator::routes() {
         match(route, settings.match);
         strip_prefix(route, settings);
         const auto upstream = key(route, "upstream");
-        if (upstream && !names.contains(settings.upstream)) {
+        if (upstream && names_are_known && !names.contains(settings.upstream)) {
             complain(*upstream, "no upstream is named " + quote(settings.upstream) +
                                     names.suggestion(settings.upstream));
         }

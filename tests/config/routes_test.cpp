@@ -74,6 +74,12 @@ TEST(Routes, TheShorthandComesAfterAllOthers) {
     EXPECT_EQ(config.routes[2].upstream, "default");
 }
 
+TEST(Routes, UpstreamsThatAreNoneHaveNoNames) {
+    expect_error(
+        R"({ "upstreams": @[ "a:1" ], "routes": [ { "upstream": "a" } ] })", "/upstreams",
+        R"(must be an object of names and upstreams, such as { "app": { "servers": [ "127.0.0.1:3000" ] } }, not an array)");
+}
+
 TEST(Routes, MistakesInConditions) {
     const std::tuple<const char*, const char*, const char*> rows[] = {
         {R"("host": @"a.example:80")", "host",
