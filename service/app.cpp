@@ -16,6 +16,7 @@
 #include "service/ban_expiry.h"
 #include "service/descriptors.h"
 #include "service/drain.h"
+#include "service/open_admin.h"
 #include "service/part_settings.h"
 #include "service/process_end.h"
 #include "service/task_list.h"
@@ -78,6 +79,7 @@ void App::run() {
                                     {"check", check_.address().value_or("none")},
                                     {"admin", admin_at}});
     warn_of_few_descriptors(snapshots_.current()->config, telemetry_.log);
+    warn_of_open_admin(snapshots_.current()->config, telemetry_.log);
     handle_signals();
     draining_.wait();
     stop_background();

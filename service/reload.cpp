@@ -10,6 +10,7 @@
 #include "service/app.h"
 #include "service/commands/judges.h"
 #include "service/descriptors.h"
+#include "service/open_admin.h"
 #include "service/part_settings.h"
 
 namespace sluice {
@@ -81,6 +82,7 @@ std::expected<void, App::Problems> App::apply(config::Config loaded) {
     });
     telemetry_.log.info("reloaded", {{"config", path_}});
     in_the_end([&] { warn_of_few_descriptors(config, telemetry_.log); });
+    in_the_end([&] { warn_of_open_admin(config, telemetry_.log); });
     return {};
 }
 

@@ -313,6 +313,27 @@ def test_a_token_guards_all_but_health_and_readiness(start_sluice, scripted):
     sluice.stop()
 
 
+def test_an_admin_listener_that_others_may_reach_without_a_token_is_warned_of(start_sluice, scripted):
+    """Also where the file has one and the environment does not; at the start, and at a reload that takes it away."""
+    warning, app = "the admin listener has no token", scripted().address
+
+    def started(host, token):
+        config = {"upstream": app, "admin": {"address": f"{host}:{free_port()}", "token": token}}
+        return start_sluice(config, environment={"SLUICE_EMPTY": ""}), config
+
+    for host, token in (("127.0.0.1", ""), ("127.1.2.3", ""), ("0.0.0.0", "s3cret")):
+        quiet, _ = started(host, token)
+        quiet.stop()
+        assert warning not in quiet.stderr, host
+    open_to_all, _ = started("0.0.0.0", "${SLUICE_EMPTY}")
+    wait_until(lambda: warning in open_to_all.stderr, "the warning")
+    assert [json.loads(line)["level"] for line in open_to_all.stderr.splitlines() if warning in line] == ["warn"]
+    guarded, config = started("0.0.0.0", "s3cret")
+    assert warning not in guarded.stderr
+    guarded.write({**config, "admin": {**config["admin"], "token": ""}})
+    wait_until(lambda: warning in guarded.stderr, "the warning")
+
+
 def test_another_token_ends_the_streams_that_the_old_one_opened(start_sluice, scripted):
     config = {"upstream": scripted().address, "admin": {"address": "127.0.0.1:%d" % free_port(), "token": "s3cret"}}
     sluice = start_sluice(config)
