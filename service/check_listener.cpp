@@ -38,10 +38,12 @@ void CheckListener::commit() {
         }
         current_ = std::move(prepared_);
         address_ = std::move(address);
-    } else if (current_ && wanted_shared_ != shared_) {
-        current_->share_port(wanted_shared_);
+        shared_ = wanted_shared_;
+    } else if (current_ && wanted_shared_ && !shared_) {
+        // Never taken back: a successor may be there, and the kernel lets others in for long after.
+        current_->share_port(true);
+        shared_ = true;
     }
-    shared_ = wanted_shared_;
     if (current_) current_->set_connections_max(connections_max_);
 }
 

@@ -91,6 +91,7 @@ def test_a_reload_shares_the_port_of_decisions_too(pair, start_sluice):
     host, port = check.split(":")
     with RawClient((host, int(port))) as client:
         assert client.get().status == 200
+    proxy.sluice.reload({**config, "listen": proxy.sluice.config["listen"][0]})  # as many tasks as at the start
 
 
 def test_who_is_stopped_while_an_older_one_serves_gives_the_port_back(pair, start_sluice):
