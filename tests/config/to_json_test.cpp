@@ -65,9 +65,9 @@ TEST(ToJson, HidesSecrets) {
         {"redis://:s3:c@ret@h/0", "redis://:***@h/0"},
         {"redis://h:6379/0", "redis://h:6379/0"},
         {"redis://h/a:b@c", "redis://h/a:b@c"}};
-    for (const auto& [url, shown] : rows) {
+    for (const auto& [url, text] : rows) {
         config.redis->url = url;
-        EXPECT_NE(to_json(config).find("\"" + std::string(shown) + "\""), std::string::npos)
+        EXPECT_NE(to_json(config).find("\"" + std::string(text) + "\""), std::string::npos)
             << to_json(config);
     }
 }
