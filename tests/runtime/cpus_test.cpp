@@ -201,7 +201,9 @@ TEST_F(Cpus, FewerOfThemDoNotLeaveAllToAWorkerThatIsStuck) {
     scheduler.run([&] {
         std::atomic<bool> stuck{false};
         std::atomic<bool> free{false};
+        WaitGroup group;
         for (unsigned i = 0; i < 2 * scheduler.workers(); ++i) {
+            group.add();
             go([&] {
                 while (!stuck) {
                     if (worker_index() == 0 && !stuck.exchange(true)) {
@@ -209,6 +211,7 @@ TEST_F(Cpus, FewerOfThemDoNotLeaveAllToAWorkerThatIsStuck) {
                     }
                     this_task::yield();
                 }
+                group.done();
             });
         }
         while (!stuck) this_task::yield();
@@ -220,6 +223,7 @@ TEST_F(Cpus, FewerOfThemDoNotLeaveAllToAWorkerThatIsStuck) {
         write("/sys/fs/cgroup/cpu.max", "100000 100000");
         for (const Time end = now() + 3s; now() < end;) this_task::sleep_for(10ms);  // the watcher has looked
         free = true;
+        group.wait();
         wait_until([&] { return scheduler.active_workers() == 1; });
     });
 }

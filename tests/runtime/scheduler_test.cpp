@@ -234,11 +234,14 @@ TEST(Scheduler, TwoThatTalkPassAThirdThreeTimesInARow) {
     scheduler.run([] {
         Channel<int> ping, pong;
         int turns = 0;
+        WaitGroup talking;
+        talking.add(2);
         go([&] {
             for ([[maybe_unused]] const int ball : ping) {
                 ++turns;
                 pong.send(0);
             }
+            talking.done();
         });
         go([&] {
             for (int i = 0; i < 1000; ++i) {
@@ -247,6 +250,7 @@ TEST(Scheduler, TwoThatTalkPassAThirdThreeTimesInARow) {
                 ++turns;
             }
             ping.close();
+            talking.done();
         });
         int most = 0;
         while (turns < 2000) {
@@ -255,6 +259,7 @@ TEST(Scheduler, TwoThatTalkPassAThirdThreeTimesInARow) {
             most = std::max(most, turns - before);
         }
         EXPECT_EQ(most, 1 + 3);  // the first came out of the queue
+        talking.wait();
     });
 }
 
