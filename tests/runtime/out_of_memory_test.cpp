@@ -3,6 +3,7 @@
 #include <atomic>
 #include <chrono>
 #include <cstddef>
+#include <deque>
 #include <fstream>
 #include <new>
 #include <semaphore>
@@ -10,6 +11,7 @@
 #include <string>
 #include <system_error>
 #include <thread>
+#include <utility>
 
 #include <gtest/gtest.h>
 #include <sys/resource.h>
@@ -188,46 +190,44 @@ TEST(OutOfMemory, AStuckWorkersTimersFireThoughThereIsNoStackForItsDormant) {
         TcpStream stream;
         Semaphore awake{0};
     };
+    struct Scene {
+        explicit Scene(std::pair<TcpStream, TcpStream> pair)
+            : sleeper(std::move(pair.first)), peer(std::move(pair.second)) {}
+        Sleeper sleeper;
+        TcpStream peer;
+        std::atomic<int> where{-1};
+        std::atomic<Time> due{};
+        std::atomic<Time> woke{};
+    };
     // Each stack is a slab of its own.
     TimedScheduler scheduler({.workers = 2, .stack = std::size_t{64} << 20});
     scheduler.run([&] {
-        const unsigned worker = worker_index();
-        auto [left, right] = tcp_pair();
-        Sleeper sleeper(std::move(left));
-        std::atomic<Time> woke{};
-        std::atomic<Time> due{Time::max()};
-        WaitGroup slept;
-        // One whose timer is this worker's; others that were taken along by the other have one in an hour.
-        TaskGroup astray;
-        for (bool here = false; !here;) {
-            std::atomic<int> where{-1};
-            slept.add();
-            astray.go([&] {
-                where = static_cast<int>(worker_index());
-                if (worker_index() != worker) {
-                    slept.done();
-                    return this_task::sleep_for(1h);
-                }
-                due = now() + 300ms;
-                this_task::sleep_until(due);
-                woke = now();
-                slept.done();
+        std::deque<Scene> scenes;
+        TaskGroup timers;
+        // Until a stream, a timer and this task are one worker's: others may have been taken along.
+        for (bool together = false; !together;) {
+            const auto worker = static_cast<int>(worker_index());
+            Scene& scene = scenes.emplace_back(tcp_pair());
+            timers.go([&scene] {
+                scene.due = now() + 300ms;
+                scene.where = static_cast<int>(worker_index());
+                this_task::sleep_until(scene.due);
+                scene.woke = now();
             });
-            while (where == -1) this_task::yield();
-            here = where == static_cast<int>(worker);
+            while (scene.where == -1) this_task::yield();
+            together = scene.where == worker && static_cast<int>(worker_index()) == worker;
         }
-        ASSERT_EQ(worker_index(), worker);
-        ASSERT_TRUE(sleeper.stream.doze(sleeper, now() + 50ms));
+        Scene& scene = scenes.back();
+        ASSERT_TRUE(scene.sleeper.stream.doze(scene.sleeper, now() + 50ms));
         rlimit before{};
         ASSERT_EQ(::getrlimit(RLIMIT_AS, &before), 0);
         const rlimit tight{mapped_bytes() + (std::size_t{16} << 20), before.rlim_max};
         ASSERT_EQ(::setrlimit(RLIMIT_AS, &tight), 0);
-        while (woke.load() == Time{} && now() < due.load() + 5s) std::this_thread::yield();
+        while (scene.woke.load() == Time{} && now() < scene.due.load() + 5s) std::this_thread::yield();
         ASSERT_EQ(::setrlimit(RLIMIT_AS, &before), 0);
-        EXPECT_NE(woke.load(), Time{}) << "the watcher waits for a stack";
-        sleeper.awake.acquire();
-        slept.wait();
-        astray.cancel();
+        EXPECT_NE(scene.woke.load(), Time{}) << "the watcher waits for a stack";
+        scene.sleeper.awake.acquire();
+        timers.wait();
     });
 }
 
