@@ -1,173 +1,193 @@
 #include "config/to_json.h"
 
-#include <nlohmann/json.hpp>
-
 #include "config/duration.h"
 #include "config/expand.h"
+#include "config/json_text.h"
 #include "config/names.h"
 #include "config/size.h"
 
 namespace sluice::config {
 namespace {
 
-using Json = nlohmann::ordered_json;
-
 constexpr std::string_view kHidden = "***";
 
 // A text that was read with ${...} in it must read back as what it became.
-Json text(std::string_view content) {
+std::string text(std::string_view content) {
     return escape_variables(content);
 }
 
-Json duration(Duration value) {
-    return to_string(value);
+void add_unless_empty(JsonObject& out, std::string_view name, std::string_view content) {
+    if (!content.empty()) out.add(name, text(content));
 }
 
-template <class Choice>
-Json choice(Choice value) {
-    return std::string(name_of(value));
-}
-
-Json pairs(const std::vector<std::pair<std::string, std::string>>& fields) {
-    Json out = Json::object();
-    for (const auto& [name, value] : fields) out[name] = text(value);
-    return out;
+auto pairs(const std::vector<std::pair<std::string, std::string>>& fields) {
+    return [&](JsonObject& out) {
+        for (const auto& [name, value] : fields) out.add(name, text(value));
+    };
 }
 
 // What a header must hold may be what tells a client from others.
-Json names(const std::vector<std::pair<std::string, std::string>>& fields) {
-    Json out = Json::object();
-    for (const auto& [name, value] : fields) out[name] = kHidden;
-    return out;
+auto names(const std::vector<std::pair<std::string, std::string>>& fields) {
+    return [&](JsonObject& out) {
+        for (const auto& [name, value] : fields) out.add(name, kHidden);
+    };
 }
 
-Json blocks(const std::vector<Cidr>& cidrs) {
-    Json out = Json::array();
-    for (const Cidr& cidr : cidrs) out.push_back(cidr.to_string());
-    return out;
+auto blocks(const std::vector<Cidr>& cidrs) {
+    return each(cidrs, [](const Cidr& cidr) { return cidr.to_string(); });
 }
 
-Json listen(const Listen& listen) {
-    Json out{{"address", text(listen.address.text)}};
-    if (listen.name != listen.address.text) out["name"] = text(listen.name);
-    if (listen.tls) {
-        out["tls"] = {{"certificate", text(listen.tls->certificate)}, {"key", text(listen.tls->key)}};
-        if (!listen.tls->client_ca.empty()) out["tls"]["client_ca"] = text(listen.tls->client_ca);
-    }
-    out["proxy_protocol"] = listen.proxy_protocol;
-    out["reuse_port"] = listen.reuse_port;
-    return out;
+auto listener_tls(const ListenTls& tls) {
+    return [&](JsonObject& out) {
+        out.add({{"certificate", text(tls.certificate)}, {"key", text(tls.key)}});
+        add_unless_empty(out, "client_ca", tls.client_ca);
+    };
 }
 
-Json server(const Server& server) {
-    return {{"address", text(server.address.text)}, {"weight", server.weight}, {"backup", server.backup}};
+auto listen(const Listen& listen) {
+    return [&](JsonObject& out) {
+        out.add("address", text(listen.address.text));
+        if (listen.name != listen.address.text) out.add("name", text(listen.name));
+        if (listen.tls) out.add("tls", listener_tls(*listen.tls));
+        out.add({{"proxy_protocol", listen.proxy_protocol}, {"reuse_port", listen.reuse_port}});
+    };
 }
 
-Json upstream_tls(const UpstreamTls& tls) {
-    Json out{{"verify", tls.verify}};
-    if (!tls.ca.empty()) out["ca"] = text(tls.ca);
-    if (!tls.server_name.empty()) out["server_name"] = text(tls.server_name);
-    return out;
+auto server(const Server& server) {
+    return [&](JsonObject& out) {
+        out.add(
+            {{"address", text(server.address.text)}, {"weight", server.weight}, {"backup", server.backup}});
+    };
 }
 
-Json upstream(const Upstream& upstream) {
-    Json out{{"servers", Json::array()}, {"balance", choice(upstream.balance)}};
-    for (const Server& each : upstream.servers) out["servers"].push_back(server(each));
-    if (upstream.tls) out["tls"] = upstream_tls(*upstream.tls);
-    out["connect_timeout"] = duration(upstream.connect_timeout);
-    out["response_timeout"] = duration(upstream.response_timeout);
-    out["stall_timeout"] = duration(upstream.stall_timeout);
-    out["idle_timeout"] = duration(upstream.idle_timeout);
-    out["max_idle"] = upstream.max_idle;
-    out["max_connections"] = upstream.max_connections;
-    out["retries"] = upstream.retries;
-    if (const auto& health = upstream.health) {
-        out["health"] = {{"path", text(health->path)},
-                         {"interval", duration(health->interval)},
-                         {"timeout", duration(health->timeout)},
-                         {"healthy_after", health->healthy_after},
-                         {"unhealthy_after", health->unhealthy_after}};
-    }
-    out["eject"] = nullptr;
-    if (const auto& eject = upstream.eject)
-        out["eject"] = {{"after", eject->after}, {"for", duration(eject->duration)}};
-    return out;
+auto upstream_tls(const UpstreamTls& tls) {
+    return [&](JsonObject& out) {
+        out.add("verify", tls.verify);
+        add_unless_empty(out, "ca", tls.ca);
+        add_unless_empty(out, "server_name", tls.server_name);
+    };
 }
 
-Json match(const Match& match) {
-    Json out = Json::object();
-    if (!match.listener.empty()) out["listener"] = text(match.listener);
-    if (!match.host.empty()) out["host"] = text(match.host);
-    if (!match.path.empty()) out["path"] = text(match.path);
-    if (!match.path_prefix.empty()) out["path_prefix"] = text(match.path_prefix);
-    if (!match.path_regex.empty()) out["path_regex"] = text(match.path_regex);
-    for (const std::string& method : match.methods) out["method"].push_back(text(method));
-    if (!match.headers.empty()) out["header"] = names(match.headers);
-    return out;
+auto health(const Health& health) {
+    return [&](JsonObject& out) {
+        out.add({{"path", text(health.path)},
+                 {"interval", to_string(health.interval)},
+                 {"timeout", to_string(health.timeout)},
+                 {"healthy_after", health.healthy_after},
+                 {"unhealthy_after", health.unhealthy_after}});
+    };
 }
 
-Json route(const Route& route) {
-    Json out{{"match", match(route.match)}};
-    if (route.respond) {
-        out["respond"] = {{"status", route.respond->status},
-                          {"headers", pairs(route.respond->headers)},
-                          {"body", text(route.respond->body)}};
-        return out;
-    }
-    out["upstream"] = text(route.upstream);
-    if (!route.strip_prefix.empty()) out["strip_prefix"] = text(route.strip_prefix);
-    out["host"] = route.host == HostPolicy::literal ? text(route.host_literal) : choice(route.host);
-    return out;
+auto eject(const Eject& eject) {
+    return [&](JsonObject& out) { out.add({{"after", eject.after}, {"for", to_string(eject.duration)}}); };
 }
 
-Json cost(const Cost& cost) {
-    if (!cost.by_method.empty()) return {{"by_method", cost.by_method}};
-    if (cost.header.empty()) return cost.fixed;
-    return {{"header", text(cost.header)}, {"default", cost.fixed}, {"max", cost.max}};
+auto upstream(const Upstream& upstream) {
+    return [&](JsonObject& out) {
+        out.add({{"servers", each(upstream.servers, server)}, {"balance", name_of(upstream.balance)}});
+        if (upstream.tls) out.add("tls", upstream_tls(*upstream.tls));
+        out.add({{"connect_timeout", to_string(upstream.connect_timeout)},
+                 {"response_timeout", to_string(upstream.response_timeout)},
+                 {"stall_timeout", to_string(upstream.stall_timeout)},
+                 {"idle_timeout", to_string(upstream.idle_timeout)},
+                 {"max_idle", upstream.max_idle},
+                 {"max_connections", upstream.max_connections},
+                 {"retries", upstream.retries}});
+        if (upstream.health) out.add("health", health(*upstream.health));
+        out.add("eject", upstream.eject ? JsonValue(eject(*upstream.eject)) : JsonValue(nullptr));
+    };
+}
+
+auto match(const Match& match) {
+    return [&](JsonObject& out) {
+        add_unless_empty(out, "listener", match.listener);
+        add_unless_empty(out, "host", match.host);
+        add_unless_empty(out, "path", match.path);
+        add_unless_empty(out, "path_prefix", match.path_prefix);
+        add_unless_empty(out, "path_regex", match.path_regex);
+        if (!match.methods.empty()) out.add("method", each(match.methods, text));
+        if (!match.headers.empty()) out.add("header", names(match.headers));
+    };
+}
+
+auto respond(const Respond& respond) {
+    return [&](JsonObject& out) {
+        out.add(
+            {{"status", respond.status}, {"headers", pairs(respond.headers)}, {"body", text(respond.body)}});
+    };
+}
+
+auto route(const Route& route) {
+    return [&](JsonObject& out) {
+        out.add("match", match(route.match));
+        if (route.respond) return out.add("respond", respond(*route.respond));
+        out.add("upstream", text(route.upstream));
+        add_unless_empty(out, "strip_prefix", route.strip_prefix);
+        const bool literal = route.host == HostPolicy::literal;
+        out.add("host", literal ? text(route.host_literal) : std::string(name_of(route.host)));
+    };
+}
+
+auto by_method(const Cost& cost) {
+    return [&](JsonObject& out) {
+        for (const auto& [method, tokens] : cost.by_method) out.add(method, tokens);
+    };
+}
+
+void add_cost(JsonObject& out, const Cost& cost) {
+    if (!cost.by_method.empty()) return out.add("cost", {{"by_method", by_method(cost)}});
+    if (cost.header.empty()) return out.add("cost", cost.fixed);
+    out.add("cost", {{"header", text(cost.header)}, {"default", cost.fixed}, {"max", cost.max}});
 }
 
 // What does not go with the limit's algorithm, action or key is left out: parse() takes it for a mistake.
-Json limit(const Limit& limit) {
-    Json out{{"name", text(limit.name)}, {"match", match(limit.match)}};
-    if (limit.ipv4_prefix) out["ipv4_prefix"] = *limit.ipv4_prefix;
-    if (limit.ipv6_prefix) out["ipv6_prefix"] = *limit.ipv6_prefix;
-    out["key"] = Json::array();
-    for (const KeyPart& part : limit.key) out["key"].push_back(text(to_string(part)));
-    out["missing"] = choice(limit.missing);
-    out["algorithm"] = choice(limit.algorithm);
-    if (limit.algorithm == Algorithm::concurrency) {
-        out["max"] = limit.max;
-    } else {
-        out["rate"] = text(limit.rate.text);
-    }
-    if (limit.algorithm == Algorithm::token_bucket) out["burst"] = limit.burst;
-    out["cost"] = cost(limit.cost);
-    out["mode"] = choice(limit.mode);
-    out["action"] = choice(limit.action);
-    if (limit.action == Action::delay) out["max_delay"] = duration(limit.max_delay);
-    out["status"] = limit.status;
-    if (limit.ban.after > 0) {
-        out["ban"] = {{"after", limit.ban.after},
-                      {"within", duration(limit.ban.within)},
-                      {"for", duration(limit.ban.duration)}};
-    }
-    return out;
+auto limit(const Limit& limit) {
+    return [&](JsonObject& out) {
+        out.add({{"name", text(limit.name)}, {"match", match(limit.match)}});
+        if (limit.ipv4_prefix) out.add("ipv4_prefix", *limit.ipv4_prefix);
+        if (limit.ipv6_prefix) out.add("ipv6_prefix", *limit.ipv6_prefix);
+        const auto part = [](const KeyPart& key) { return text(to_string(key)); };
+        out.add({{"key", each(limit.key, part)},
+                 {"missing", name_of(limit.missing)},
+                 {"algorithm", name_of(limit.algorithm)}});
+        if (limit.algorithm == Algorithm::concurrency)
+            out.add("max", limit.max);
+        else
+            out.add("rate", text(limit.rate.text));
+        if (limit.algorithm == Algorithm::token_bucket) out.add("burst", limit.burst);
+        add_cost(out, limit.cost);
+        out.add({{"mode", name_of(limit.mode)}, {"action", name_of(limit.action)}});
+        if (limit.action == Action::delay) out.add("max_delay", to_string(limit.max_delay));
+        out.add("status", limit.status);
+        if (limit.ban.after > 0) {
+            out.add("ban", {{"after", limit.ban.after},
+                            {"within", to_string(limit.ban.within)},
+                            {"for", to_string(limit.ban.duration)}});
+        }
+    };
 }
 
-Json client(const Client& client) {
-    Json trusted = blocks(client.trusted_proxies);
-    if (client.trust_unix) trusted.push_back("unix:");
-    return {{"trusted_proxies", trusted},
-            {"address_from", text(client.address_header)},
-            {"ipv4_prefix", client.ipv4_prefix},
-            {"ipv6_prefix", client.ipv6_prefix}};
+auto client(const Client& client) {
+    return [&](JsonObject& out) {
+        const auto trusted = [&](JsonArray& to) {
+            for (const Cidr& cidr : client.trusted_proxies) to.add(cidr.to_string());
+            if (client.trust_unix) to.add("unix:");
+        };
+        out.add({{"trusted_proxies", trusted},
+                 {"address_from", text(client.address_header)},
+                 {"ipv4_prefix", client.ipv4_prefix},
+                 {"ipv6_prefix", client.ipv6_prefix}});
+    };
 }
 
-Json response(const Response& response) {
-    Json body = choice(response.format);
-    if (response.format == BodyFormat::custom)
-        body = {{"content_type", text(response.content_type)}, {"body", text(response.body)}};
-    return {{"body", body}, {"headers", choice(response.headers)}};
+auto response(const Response& response) {
+    return [&](JsonObject& out) {
+        if (response.format == BodyFormat::custom)
+            out.add("body", {{"content_type", text(response.content_type)}, {"body", text(response.body)}});
+        else
+            out.add("body", name_of(response.format));
+        out.add("headers", name_of(response.headers));
+    };
 }
 
 // "redis://user:password@host": what stands between the colon and the last @ before the path.
@@ -180,63 +200,76 @@ std::string without_password(std::string url) {
     return url.replace(colon + 1, at - colon - 1, kHidden);
 }
 
-Json store(const std::optional<RedisStore>& redis) {
-    if (!redis) return "memory";
-    return {{"redis", text(without_password(redis->url))},
-            {"timeout", duration(redis->timeout)},
-            {"on_error", choice(redis->on_error)}};
+auto store(const RedisStore& redis) {
+    return [&](JsonObject& out) {
+        out.add({{"redis", text(without_password(redis.url))},
+                 {"timeout", to_string(redis.timeout)},
+                 {"on_error", name_of(redis.on_error)}});
+    };
 }
 
-Json timeouts(const Timeouts& timeouts) {
-    return {{"head", duration(timeouts.head)},   {"body", duration(timeouts.body)},
-            {"write", duration(timeouts.write)}, {"keep_alive", duration(timeouts.keep_alive)},
-            {"drain", duration(timeouts.drain)}, {"tunnel", duration(timeouts.tunnel)}};
+auto timeouts(const Timeouts& timeouts) {
+    return [&](JsonObject& out) {
+        out.add({{"head", to_string(timeouts.head)},
+                 {"body", to_string(timeouts.body)},
+                 {"write", to_string(timeouts.write)},
+                 {"keep_alive", to_string(timeouts.keep_alive)},
+                 {"drain", to_string(timeouts.drain)},
+                 {"tunnel", to_string(timeouts.tunnel)}});
+    };
 }
 
-Json maxima(const Maxima& max) {
-    return {{"head", size_text(max.head)},
-            {"headers", max.headers},
-            {"body", size_text(max.body)},
-            {"connections", max.connections},
-            {"requests_per_connection", max.requests_per_connection}};
+auto maxima(const Maxima& max) {
+    return [&](JsonObject& out) {
+        out.add({{"head", size_text(max.head)},
+                 {"headers", max.headers},
+                 {"body", size_text(max.body)},
+                 {"connections", max.connections},
+                 {"requests_per_connection", max.requests_per_connection}});
+    };
 }
 
-Json admin(const std::optional<Admin>& admin) {
-    if (!admin) return nullptr;
-    return {{"address", text(admin->address.text)}, {"token", admin->token.empty() ? "" : kHidden}};
+auto admin(const Admin& admin) {
+    return [&](JsonObject& out) {
+        out.add({{"address", text(admin.address.text)},
+                 {"token", admin.token.empty() ? std::string_view() : kHidden}});
+    };
 }
 
-Json object(const Config& config) {
-    Json out{{"listen", Json::array()}, {"upstreams", Json::object()}, {"routes", Json::array()}};
-    for (const Listen& each : config.listen) out["listen"].push_back(listen(each));
-    for (const Upstream& each : config.upstreams) out["upstreams"][each.name] = upstream(each);
-    for (const Route& each : config.routes) out["routes"].push_back(route(each));
-    out["client"] = client(config.client);
-    out["allow"] = blocks(config.allow);
-    out["deny"] = blocks(config.deny);
-    out["limits"] = Json::array();
-    for (const Limit& each : config.limits) out["limits"].push_back(limit(each));
-    out["response"] = response(config.response);
-    out["clients"] = {{"max", config.clients.max},
-                      {"idle_after", duration(config.clients.idle_after)},
-                      {"sweep_every", duration(config.clients.sweep_every)}};
-    out["store"] = store(config.redis);
-    out["timeouts"] = timeouts(config.timeouts);
-    out["max"] = maxima(config.max);
-    out["admin"] = admin(config.admin);
-    if (config.check) out["check"] = text(config.check->text);
-    out["log"] = {{"level", choice(config.log.level)},
-                  {"access", choice(config.log.access)},
-                  {"format", choice(config.log.format)}};
-    out["runtime"] = {{"workers", config.runtime.workers}, {"stack", size_text(config.runtime.stack)}};
-    return out;
+auto upstreams(const std::vector<Upstream>& upstreams) {
+    return [&](JsonObject& out) {
+        for (const Upstream& each : upstreams) out.add(each.name, upstream(each));
+    };
 }
 
 }  // namespace
 
 std::string to_json(const Config& config) {
-    // Bytes that are no UTF-8 can come from the environment.
-    return object(config).dump(2, ' ', false, Json::error_handler_t::replace);
+    return json_text([&](JsonObject& out) {
+        out.add({{"listen", each(config.listen, listen)},
+                 {"upstreams", upstreams(config.upstreams)},
+                 {"routes", each(config.routes, route)},
+                 {"client", client(config.client)},
+                 {"allow", blocks(config.allow)},
+                 {"deny", blocks(config.deny)},
+                 {"limits", each(config.limits, limit)},
+                 {"response", response(config.response)},
+                 {"clients",
+                  {{"max", config.clients.max},
+                   {"idle_after", to_string(config.clients.idle_after)},
+                   {"sweep_every", to_string(config.clients.sweep_every)}}},
+                 {"store", config.redis ? JsonValue(store(*config.redis)) : JsonValue("memory")},
+                 {"timeouts", timeouts(config.timeouts)},
+                 {"max", maxima(config.max)},
+                 {"admin", config.admin ? JsonValue(admin(*config.admin)) : JsonValue(nullptr)}});
+        if (config.check) out.add("check", text(config.check->text));
+        out.add(
+            {{"log",
+              {{"level", name_of(config.log.level)},
+               {"access", name_of(config.log.access)},
+               {"format", name_of(config.log.format)}}},
+             {"runtime", {{"workers", config.runtime.workers}, {"stack", size_text(config.runtime.stack)}}}});
+    });
 }
 
 }  // namespace sluice::config

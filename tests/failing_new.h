@@ -15,7 +15,11 @@
 namespace sluice::test {
 
 inline void* allocate(std::size_t size) noexcept {
-    if (allocations_left > 0 && --allocations_left == 0) return nullptr;
+    if (allocations_left > 0 && --allocations_left == 0) {
+        if (none_after) allocations_left = 1;
+        ++allocations_refused;
+        return nullptr;
+    }
     return std::malloc(size == 0 ? 1 : size);
 }
 

@@ -13,13 +13,13 @@ MAY_INCLUDE = {
     "config": "",
     "service/http": "",
     "service/limit": "runtime",
-    "service/telemetry": "runtime",
+    "service/telemetry": "config runtime",
     "service/tls": "runtime",
     "service/policy": "service/limit service/http service/telemetry config runtime",
     "service/upstream": "service/http service/telemetry service/tls config runtime",
     "service/proxy": "service/policy service/limit service/http service/telemetry service/upstream "
                      "service/tls config runtime",
-    "service/admin": "service/http service/telemetry runtime",
+    "service/admin": "service/http service/telemetry config runtime",
     "service/commands": "service/tls config",
     # app and main, which wire it all together
     "service": "service/policy service/limit service/http service/telemetry service/tls service/upstream service/proxy "

@@ -2,6 +2,7 @@
 
 #include <algorithm>
 #include <charconv>
+#include <functional>
 #include <memory>
 #include <variant>
 
@@ -82,12 +83,9 @@ Response trace(const Sources& sources, const Request& request) {
 Response reload(const Sources& sources) {
     if (!sources.reload) return missing("a reload");
     const Reloaded reloaded = sources.reload();
-    if (reloaded) return json(text_of({{"reloaded", true}, {"needs_restart", *reloaded}}));
-    Response refusal = problem(422, "not reloaded; nothing was changed");
-    Json body = Json::parse(refusal.body);
-    body["errors"] = reloaded.error();
-    refusal.body = text_of(body);
-    return refusal;
+    if (!reloaded) return problem(422, "not reloaded; nothing was changed", reloaded.error());
+    const auto needs_restart = config::each(*reloaded, std::identity());
+    return json(body_of({{"reloaded", true}, {"needs_restart", needs_restart}}));
 }
 
 }  // namespace

@@ -4,12 +4,15 @@
 #include <chrono>
 #include <utility>
 
-#include "service/admin/stats_json.h"
+#include "config/document.h"
+#include "config/text.h"
+#include "service/admin/stats.h"
 
 namespace sluice::admin {
 namespace {
 
 constexpr std::size_t kTopMax = 10'000;
+constexpr unsigned kBanDepth = 8;  // of the JSON that says for how long
 constexpr std::string_view kUnknown = "no limit knows this client";
 
 std::chrono::system_clock::time_point wall() {
@@ -42,13 +45,17 @@ Response bans(const Sources& sources, const Request& request) {
 
 /// The `for` of {"for": "10m"}; the error is the answer.
 std::expected<std::string, Response> duration_of(std::string_view body) {
-    const Json json = Json::parse(body, nullptr, false);
-    if (json.is_discarded())
+    const auto not_json = [] {
         return std::unexpected(problem(400, "the body is not JSON; it is to be such as {\"for\": \"10m\"}"));
-    if (!json.is_object() || json.size() != 1 || !json.contains("for") || !json["for"].is_string())
+    };
+    if (config::first_bad_byte(body)) return not_json();
+    auto json = config::parse_document(body, kBanDepth);
+    if (!json) return not_json();
+    if (json->members.size() != 1 || json->members[0].key != "for" ||
+        json->members[0].value.kind != config::Node::Kind::string)
         return std::unexpected(
             problem(422, "the body is to hold how long, and only that: {\"for\": \"10m\"}"));
-    return json["for"].get<std::string>();
+    return std::move(json->members[0].value.text);
 }
 
 Response ban(const Sources& sources, const Request& request) {

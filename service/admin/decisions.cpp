@@ -1,7 +1,6 @@
 #include "service/admin/decisions.h"
 
 #include <algorithm>
-#include <chrono>
 
 #include "service/admin/stats_json.h"
 #include "service/http/text.h"
@@ -9,6 +8,7 @@
 namespace sluice::admin {
 namespace {
 
+using config::JsonValue;
 using Failed = std::unexpected<std::string>;
 
 // The value of the first of these fields that the call has. One that is there twice was set by two, and which
@@ -59,30 +59,37 @@ Response answer(const Decide& decide, const std::expected<Question, std::string>
             .lines = std::move(decision->fields)};
 }
 
-Json json_of(const ExplainedLimit& limit) {
-    Json json = {{"name", limit.name},          {"algorithm", limit.algorithm},
-                 {"mode", limit.mode},          {"key", limit.key},
-                 {"cost", limit.cost},          {"admits", limit.admits},
-                 {"remaining", limit.remaining}};
-    json["wait_seconds"] =
-        limit.wait ? Json(std::chrono::duration<double>(*limit.wait).count()) : Json(nullptr);
-    return json;
+auto json_of(const ExplainedLimit& limit) {
+    return [&](JsonObject& out) {
+        out.add({{"name", limit.name},
+                 {"algorithm", limit.algorithm},
+                 {"mode", limit.mode},
+                 {"key", limit.key},
+                 {"cost", limit.cost},
+                 {"admits", limit.admits},
+                 {"remaining", limit.remaining},
+                 {"wait_seconds", limit.wait}});
+    };
 }
 
-Json json_of(const Explanation& told) {
-    Json limits = Json::array();
-    for (const ExplainedLimit& limit : told.limits) limits.push_back(json_of(limit));
-    const auto or_null = [](const std::string& text) { return text.empty() ? Json(nullptr) : Json(text); };
-    Json route = nullptr;
-    if (told.route) route = {{"index", *told.route}, {"upstream", or_null(told.upstream)}};
-    return {{"client", told.client},
-            {"listener", or_null(told.listener)},
-            {"route", std::move(route)},
-            {"verdict", told.verdict},
-            {"status", told.status ? Json(*told.status) : Json(nullptr)},
-            {"refused_by", or_null(told.refused_by)},
-            {"retry_after", told.retry_after ? Json(*told.retry_after) : Json(nullptr)},
-            {"limits", std::move(limits)}};
+auto json_of(const Explanation& told) {
+    return [&](JsonObject& out) {
+        const auto or_null = [](const std::string& text) {
+            return text.empty() ? JsonValue(nullptr) : JsonValue(text);
+        };
+        const auto route = [&](JsonObject& to) {
+            to.add({{"index", *told.route}, {"upstream", or_null(told.upstream)}});
+        };
+        const auto limit = [](const ExplainedLimit& each) { return json_of(each); };
+        out.add({{"client", told.client},
+                 {"listener", or_null(told.listener)},
+                 {"route", told.route ? JsonValue(route) : JsonValue(nullptr)},
+                 {"verdict", told.verdict},
+                 {"status", told.status},
+                 {"refused_by", or_null(told.refused_by)},
+                 {"retry_after", told.retry_after},
+                 {"limits", config::each(told.limits, limit)}});
+    };
 }
 
 /// What the call tells of a request; `own_uri`: of one that it does not tell the URI of.
@@ -131,7 +138,7 @@ Response explain(const Explain& explain, const Request& call) {
     if (!question) return problem(400, question.error());
     const auto told = explain(*question);
     if (!told) return problem(400, told.error());
-    return {.body = text_of(json_of(*told))};
+    return {.body = body_of(json_of(*told))};
 }
 
 std::vector<Route> check_api(const Decide& decide) {

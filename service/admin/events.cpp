@@ -13,21 +13,22 @@ constexpr auto kEvery = std::chrono::seconds(1);
 // Nobody has listened for so long: what happened since then is no window of what happens now.
 constexpr auto kPause = std::chrono::seconds(5);
 
-double seconds(runtime::Duration d) {
-    return std::chrono::duration<double>(d).count();
-}
-
 std::string event(const Stats& stats, const Stats* before) {
-    Json json = json_of(stats);
-    if (before) {
+    const auto window = [&](JsonObject& out) {
         const auto& now = stats.totals;
         const auto& then = before->totals;
-        json["window"] = {{"seconds", seconds(stats.uptime - before->uptime)},
-                          {"latency_seconds",
-                           {{"forwarded", json_of_quantiles(now.forwarded.since(then.forwarded))},
-                            {"own", json_of_quantiles(now.own.since(then.own))}}}};
-    }
-    return "event: stats\ndata: " + text_of(json, -1) + "\n";
+        const auto forwarded = [&](JsonObject& to) {
+            add_quantiles(to, now.forwarded.since(then.forwarded));
+        };
+        const auto own = [&](JsonObject& to) { add_quantiles(to, now.own.since(then.own)); };
+        out.add({{"seconds", stats.uptime - before->uptime},
+                 {"latency_seconds", {{"forwarded", forwarded}, {"own", own}}}});
+    };
+    const auto all = [&](JsonObject& out) {
+        add_stats(out, stats);
+        if (before) out.add("window", window);
+    };
+    return "event: stats\ndata: " + config::json_text(all, config::JsonForm::one_line) + "\n\n";
 }
 
 }  // namespace

@@ -2,9 +2,9 @@
 
 #include <algorithm>
 #include <charconv>
+#include <functional>
 
-#include <nlohmann/json.hpp>
-
+#include "service/admin/stats_json.h"
 #include "service/http/reply.h"
 
 namespace sluice::admin {
@@ -67,14 +67,15 @@ std::optional<std::string> Request::wrong_parameter(std::span<const std::string_
     return std::nullopt;
 }
 
-Response problem(unsigned status, std::string_view detail) {
-    const nlohmann::ordered_json body = {{"type", "about:blank"},
-                                         {"title", http::reason_phrase(static_cast<int>(status))},
-                                         {"status", status},
-                                         {"detail", detail}};
-    return {.status = status,
-            .content_type = "application/problem+json",
-            .body = body.dump(2, ' ', false, nlohmann::ordered_json::error_handler_t::replace) + "\n"};
+Response problem(unsigned status, std::string_view detail, std::span<const std::string> errors) {
+    const auto body = [&](JsonObject& out) {
+        out.add({{"type", "about:blank"},
+                 {"title", http::reason_phrase(static_cast<int>(status))},
+                 {"status", status},
+                 {"detail", detail}});
+        if (!errors.empty()) out.add("errors", config::each(errors, std::identity()));
+    };
+    return {.status = status, .content_type = "application/problem+json", .body = body_of(body)};
 }
 
 std::optional<std::string> percent_decoded(std::string_view text, bool plus) {

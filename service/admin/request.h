@@ -62,8 +62,8 @@ struct Response {
     std::function<void(const Stream& stream)> stream = {};
 };
 
-/// An answer that says what went wrong (RFC 9457, as the proxy's own).
-Response problem(unsigned status, std::string_view detail);
+/// An answer that says what went wrong (RFC 9457, as the proxy's own); `errors`: each of the things that did.
+Response problem(unsigned status, std::string_view detail, std::span<const std::string> errors = {});
 
 /// Decodes %XX; with `plus`, also + as a space (in queries). nullopt when an escape is broken.
 std::optional<std::string> percent_decoded(std::string_view text, bool plus);

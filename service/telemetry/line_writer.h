@@ -31,10 +31,8 @@ class LineWriter {
         if (const auto [last, error] = std::to_chars(at_, end_, n); error == std::errc()) at_ = last;
     }
 
-    /// `s` as the inside of a JSON string: quotes, backslashes, control characters (C0, DEL and C1) and what
-    /// breaks a line (U+2028, U+2029) or turns the direction of writing escaped, bytes that are not UTF-8 as
-    /// U+FFFD. At most `bytes_max` bytes (at least 3) are written; when that cuts it short, it
-    /// ends in "…".
+    /// `s` as the inside of a JSON string (config/json_string.h). At most `bytes_max` bytes (at least 3) are
+    /// written; when that cuts it short, it ends in "…".
     void escaped(std::string_view s, std::size_t bytes_max);
 
     /// Seconds with microseconds: 0.001234.

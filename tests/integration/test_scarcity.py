@@ -1,5 +1,8 @@
 """When memory is short for a moment: whoever is hit by it is told or left, and all goes on behind it as before."""
 
+import contextlib
+import http.client
+
 import pytest
 
 from support.client import RawClient, connect, get
@@ -47,6 +50,23 @@ def test_a_call_that_memory_is_short_for_leaves_nothing_behind(pair, heap):
         assert asker.get().status == 200
     proxy.sluice.stop()
     assert '"stopped"' in proxy.sluice.stderr
+
+
+@pytest.mark.parametrize("method, path, body", [
+    ("GET", "/stats", ""), ("GET", "/stats/clients", ""), ("GET", "/metrics", ""), ("GET", "/config", ""), ("GET", "/explain", ""),
+    ("GET", "/bans", ""), ("GET", "/debug/tasks", ""), ("GET", "/nothing", ""), ("POST", "/reload", ""),
+    ("PUT", "/bans/192.0.2.1", '{"for": "10m"}'), ("DELETE", "/bans/192.0.2.9", ""),
+])
+def test_an_admin_call_that_memory_is_short_for_is_refused_or_left_and_the_next_is_answered(pair, heap, method, path, body):
+    """Wherever on its way it is short: of so many bytes or more."""
+    proxy = pair(sluice_options={"environment": heap.environment}, limits=[{"name": "per-ip", "rate": "1000000/s"}])
+    expected = proxy.sluice.ask_admin(method, path, body)[0]
+    for size in (1, 33, 65, 129, 257, 513, 1025, 2049, 4097):
+        before = heap.refused()
+        with heap.short(size), contextlib.suppress(OSError, http.client.HTTPException):
+            proxy.sluice.ask_admin(method, path, body)
+        assert size > 512 or heap.refused() > before, size
+        assert proxy.sluice.ask_admin(method, path, body)[0] == expected, size
 
 
 def test_changes_of_the_file_are_noticed_as_before(pair, heap):
