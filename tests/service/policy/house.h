@@ -34,6 +34,19 @@ inline config::Limit limit_of(std::string name, std::uint64_t count, config::Dur
     return {.name = std::move(name), .rate = {count, per, ""}, .burst = burst};
 }
 
+/// Bans who was refused `after` times within a minute, for a quarter of an hour.
+inline config::Limit banning(config::Limit limit, unsigned after = 3) {
+    limit.ban = {after, 1min, 15min};
+    return limit;
+}
+
+/// Counts for each X-Api-Key, and nobody who has none.
+inline config::Limit by_header(config::Limit limit) {
+    limit.key = {{config::KeyKind::header, "X-Api-Key"}};
+    limit.missing = config::Missing::skip;
+    return limit;
+}
+
 /// A head that was really read. Neither copies nor moves: its views point into it.
 struct Head {
     explicit Head(std::string_view first_line = "GET / HTTP/1.1", std::string_view fields = "")
