@@ -32,11 +32,14 @@ class Cpus : public testing::Test {
     }
     ~Cpus() override { std::filesystem::remove_all(root_); }
 
-    // Where the group sets no limit.
-    bool has_several() {
+    // Sets no limit yet, or says why no worker could be seen to follow one.
+    const char* cannot_follow() {
+#ifdef SLUICE_FORCE_MIGRATION
+        return "tasks are resumed on any worker";
+#endif
         write("/proc/self/cgroup", "0::/");
         write("/sys/fs/cgroup/cpu.max", "max 100000");
-        return available_cpus(root_) >= 2;
+        return available_cpus(root_) < 2 ? "there is but one CPU" : nullptr;
     }
     void write(const std::string& path, const std::string& text) {
         std::filesystem::create_directories(std::filesystem::path(root_ + path).parent_path());
@@ -97,6 +100,12 @@ void wait_until(auto&& condition) {
     EXPECT_TRUE(condition());
 }
 
+void keep_busy() {
+    const Time until = now() + 200us;
+    while (now() < until) {
+    }
+}
+
 // The workers on which some tasks ran that kept one busy for a while.
 unsigned workers_in_use() {
     std::atomic<std::uint64_t> seen{0};
@@ -104,9 +113,7 @@ unsigned workers_in_use() {
     for (int i = 0; i < 64; ++i) {
         group.add();
         go([&] {
-            const Time until = now() + 200us;
-            while (now() < until) {
-            }
+            keep_busy();
             seen.fetch_or(std::uint64_t{1} << worker_index());
             group.done();
         });
@@ -115,11 +122,21 @@ unsigned workers_in_use() {
     return static_cast<unsigned>(std::popcount(seen.load()));
 }
 
+// Calls `hold` in a task on a worker that is `wanted`: of some that run, the first to get hold of one.
+void hold_a_worker(const Scheduler& scheduler, auto wanted, auto hold) {
+    const auto held = std::make_shared<std::atomic<bool>>(false);
+    for (unsigned i = 0; i < 2 * scheduler.workers(); ++i) {
+        go([=] {
+            while (!held->load()) {
+                if (wanted(worker_index()) && !held->exchange(true)) return hold();
+                this_task::yield();
+            }
+        });
+    }
+}
+
 TEST_F(Cpus, AreFollowedByTheWorkersWhenTheyChange) {
-#ifdef SLUICE_FORCE_MIGRATION
-    GTEST_SKIP() << "tasks are resumed on any worker";
-#endif
-    if (!has_several()) GTEST_SKIP() << "there is but one CPU";
+    if (const char* why = cannot_follow()) GTEST_SKIP() << why;
     TimedScheduler scheduler({.system_root = root_});
     scheduler.run([&] {
         wait_until([] { return workers_in_use() >= 2; });
@@ -132,9 +149,7 @@ TEST_F(Cpus, AreFollowedByTheWorkersWhenTheyChange) {
             go([&] {
                 while (std::popcount(asleep.load()) < 2 && !stop.load()) {
                     asleep.fetch_or(std::uint64_t{1} << worker_index());
-                    const Time until = now() + 200us;
-                    while (now() < until) {
-                    }
+                    keep_busy();
                     this_task::yield();
                 }
                 this_task::sleep_for(3s);
@@ -166,54 +181,35 @@ TEST_F(Cpus, AreNotFollowedWhenTheNumberOfWorkersWasGiven) {
 
 // The worker that may go on sleeps then, and the one that may not is the last to know that all is done.
 TEST_F(Cpus, FewerOfThemWhileTheLastTaskRunsDoNotKeepRunFromReturning) {
-#ifdef SLUICE_FORCE_MIGRATION
-    GTEST_SKIP() << "tasks are resumed on any worker";
-#endif
-    if (!has_several()) GTEST_SKIP() << "there is but one CPU";
+    if (const char* why = cannot_follow()) GTEST_SKIP() << why;
     TimedScheduler scheduler({.system_root = root_});
     scheduler.run([&] {
-        const auto elsewhere = std::make_shared<std::atomic<bool>>(false);
-        for (unsigned i = 0; i < 2 * scheduler.workers(); ++i) {
-            go([&, elsewhere] {
-                // One gets hold of a worker that will have to rest, and keeps its thread busy until then.
-                while (!elsewhere->load()) {
-                    if (worker_index() > 0 && !elsewhere->exchange(true)) {
-                        write("/sys/fs/cgroup/cpu.max", "100000 100000");
-                        while (scheduler.active_workers() > 1 || counters(scheduler).live > 1)
-                            std::this_thread::sleep_for(1ms);
-                        return;
-                    }
-                    this_task::yield();
-                }
-            });
-        }
+        // One that will have to rest. Its thread is kept busy until then.
+        const auto will_rest = [](unsigned worker) { return worker > 0; };
+        hold_a_worker(scheduler, will_rest, [&] {
+            write("/sys/fs/cgroup/cpu.max", "100000 100000");
+            while (scheduler.active_workers() > 1 || counters(scheduler).live > 1)
+                std::this_thread::sleep_for(1ms);
+        });
     });
     EXPECT_EQ(counters(scheduler).live, 0U);
 }
 
 // The last of the workers that may go on is no use if a task holds it up.
 TEST_F(Cpus, FewerOfThemDoNotLeaveAllToAWorkerThatIsStuck) {
-#ifdef SLUICE_FORCE_MIGRATION
-    GTEST_SKIP() << "tasks are resumed on any worker";
-#endif
-    if (!has_several()) GTEST_SKIP() << "there is but one CPU";
+    if (const char* why = cannot_follow()) GTEST_SKIP() << why;
     TimedScheduler scheduler({.system_root = root_});
     scheduler.run([&] {
         std::atomic<bool> stuck{false};
         std::atomic<bool> free{false};
         WaitGroup group;
-        for (unsigned i = 0; i < 2 * scheduler.workers(); ++i) {
-            group.add();
-            go([&] {
-                while (!stuck) {
-                    if (worker_index() == 0 && !stuck.exchange(true)) {
-                        while (!free) std::this_thread::sleep_for(1ms);
-                    }
-                    this_task::yield();
-                }
-                group.done();
-            });
-        }
+        group.add();
+        const auto goes_on = [](unsigned worker) { return worker == 0; };
+        hold_a_worker(scheduler, goes_on, [&] {
+            stuck = true;
+            while (!free) std::this_thread::sleep_for(1ms);
+            group.done();
+        });
         while (!stuck) this_task::yield();
         std::jthread rescue([&] {  // or the test would hang
             for (const Time end = steady_now() + 10s; !free && steady_now() < end;)
