@@ -12,6 +12,17 @@ using namespace std::chrono_literals;
 
 class UntilMemory : public InVirtualTime {};
 
+// How often it calls what runs out of it each time. After `most` calls it is told to give up.
+int calls_until_it_gives_up(int most) {
+    int calls = 0;
+    const auto fails = [&] {
+        ++calls;
+        throw std::bad_alloc();
+    };
+    EXPECT_THROW(until_memory(fails, [&] { return calls == most; }), std::bad_alloc);
+    return calls;
+}
+
 TEST_F(UntilMemory, CallsAgainASecondLaterWhatRanOutOfIt) {
     run([] {
         const Time began = now();
@@ -54,29 +65,14 @@ TEST_F(UntilMemory, GivesUpWhereItIsCancelledOrTold) {
         group.wait();
         EXPECT_TRUE(gave_up);
 
-        int calls = 0;
-        EXPECT_THROW(until_memory(
-                         [&] {
-                             ++calls;
-                             throw std::bad_alloc();
-                         },
-                         [&] { return calls == 3; }),
-                     std::bad_alloc);
+        EXPECT_EQ(calls_until_it_gives_up(3), 3);
     });
 }
 
 TEST_F(UntilMemory, GivesUpWhereAPauseIsNone) {
     run([] {
         const this_task::DeadlineScope over(now());
-        int calls = 0;
-        EXPECT_THROW(until_memory(
-                         [&] {
-                             ++calls;
-                             throw std::bad_alloc();
-                         },
-                         [&] { return calls == 10; }),
-                     std::bad_alloc);
-        EXPECT_EQ(calls, 1);
+        EXPECT_EQ(calls_until_it_gives_up(10), 1);
     });
 }
 
