@@ -32,6 +32,16 @@ Rule come_into_force(ClientTable& table, Rule rule, Nanos now = kNow) {
     return rule;
 }
 
+/// The same in a table of two, which is full then: whoever comes shares a bucket, and 15 of its tokens are
+/// used.
+Rule share_a_bucket(ClientTable& table, Rule rule) {
+    const Rule hold = Bucket(1, 24h, 1);
+    const Rule before = come_into_force(table, rule);
+    for (std::uint32_t n = 0; n < 2; ++n) EXPECT_TRUE(table.take(client(n), 1, hold, 1, kNow).admitted);
+    EXPECT_EQ(admitted(table, client(7), before, kNow, 15), 15);
+    return before;
+}
+
 Bucket any_bucket(std::mt19937_64& random) {
     static constexpr std::array<std::chrono::nanoseconds, 6> kPer{1us, 1s, 7s, 1min, 1h, 24h};
     const std::uint64_t count = 1 + random() % (std::uint64_t{1} << random() % 20);
@@ -172,10 +182,7 @@ TEST(CarryOver, ManyReloadsGiveNothingBack) {
 TEST(CarryOver, SharedBucketsOweAsMuch) {
     for (const auto& [first, second] : {std::pair(kAMinute, kAnHour), std::pair(kAnHour, kAMinute)}) {
         ClientTable table(2);
-        const Rule hold = Bucket(1, 24h, 1);
-        const Rule before = come_into_force(table, first);
-        for (std::uint32_t n = 0; n < 2; ++n) ASSERT_TRUE(table.take(client(n), 1, hold, 1, kNow).admitted);
-        ASSERT_EQ(admitted(table, client(7), before, kNow, 15), 15);
+        const Rule before = share_a_bucket(table, first);
         const Rule after = come_into_force(table, second);
         ASSERT_EQ(table.peek(client(8), 0, after, 0, kNow).remaining, 5U);
         ASSERT_EQ(admitted(table, client(8), after, kNow, 2), 2);
@@ -193,10 +200,7 @@ TEST(CarryOver, SharedBucketsOweAsMuch) {
 TEST(CarryOver, AnEntryMadeMeanwhileInheritsInTokens) {
     for (std::size_t shards = 0; shards < 40; ++shards) {  // of 32
         ClientTable table(2);
-        const Rule hold = Bucket(1, 24h, 1);
-        const Rule before = come_into_force(table, kAMinute);
-        for (std::uint32_t n = 0; n < 2; ++n) ASSERT_TRUE(table.take(client(n), 1, hold, 1, kNow).admitted);
-        ASSERT_EQ(admitted(table, client(7), before, kNow, 15), 15);
+        const Rule before = share_a_bucket(table, kAMinute);
         const Rule after = come_into_force(table, kAnHour);
         std::optional<std::size_t> at = 0;
         for (std::size_t i = 0; i < shards && at; ++i) at = table.carry_over(*at, kNow);
