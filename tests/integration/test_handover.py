@@ -12,6 +12,23 @@ from support.sluice import Unavailable
 from support.wait import wait_until
 
 
+def shared_port():
+    """A listener whose port others may listen on beside it."""
+    return {"address": f"127.0.0.1:{free_port()}", "reuse_port": True}
+
+
+def beside(sluice):
+    """The configuration of another one on the same ports, but for the admin listener's."""
+    return {key: value for key, value in sluice.config.items() if key != "admin"}
+
+
+def hand_over(serving, start_sluice):
+    """To the successor that is returned: it starts beside the one before it, which drains once it serves."""
+    successor = start_sluice(beside(serving))
+    serving.stop()
+    return successor
+
+
 def test_a_hundred_reloads_under_a_steady_load_lose_nothing(pair):
     """Of whatever there is to reload, a part in each turn: with limits, routes, pools and listeners that come and go."""
     proxy = pair()
@@ -41,18 +58,12 @@ def test_a_hundred_reloads_under_a_steady_load_lose_nothing(pair):
 
 
 def test_twenty_successors_on_the_same_port_lose_nothing(pair, start_sluice):
-    """Each starts beside the one before it, which drains once it serves. Also new connections are made all the time: the
-    kernel may have given them to the one that goes."""
-    listen = [{"address": f"127.0.0.1:{free_port()}", "reuse_port": True}]
-    proxy = pair(listen=listen)
-    config = {key: proxy.sluice.config[key] for key in ("listen", "log", "upstream")}
-    serving = proxy.sluice
+    """Also new connections are made all the time: the kernel may have given them to the one that goes."""
+    serving = pair(listen=[shared_port()]).sluice
     load = SteadyLoad(serving.address, 64, fresh=8)
     load.wait_for(200)
     for _ in range(20):
-        successor = start_sluice(config)
-        serving.stop()
-        serving = successor
+        serving = hand_over(serving, start_sluice)
         load.wait_for(100)
     load.end()
     serving.stop()
@@ -61,16 +72,12 @@ def test_twenty_successors_on_the_same_port_lose_nothing(pair, start_sluice):
 def test_decisions_go_on_at_the_same_address(pair, start_sluice):
     """The port of `check` is shared as those that say so: checks are answered all the time, as requests are."""
     check = f"127.0.0.1:{free_port()}"
-    proxy = pair(listen=[{"address": f"127.0.0.1:{free_port()}", "reuse_port": True}], check=check)
-    config = {key: proxy.sluice.config[key] for key in ("listen", "log", "upstream", "check")}
-    serving = proxy.sluice
+    serving = pair(listen=[shared_port()], check=check).sluice
     host, port = check.split(":")
     checks, requests = SteadyLoad((host, int(port)), 16, fresh=8), SteadyLoad(serving.address, 16, fresh=8)
     for _ in range(10):
         checks.wait_for(100)
-        successor = start_sluice(config)
-        serving.stop()
-        serving = successor
+        serving = hand_over(serving, start_sluice)
     checks.wait_for(100)
     checks.end()
     requests.end()
@@ -80,7 +87,7 @@ def test_decisions_go_on_at_the_same_address(pair, start_sluice):
 def test_a_reload_shares_the_port_of_decisions_too(pair, start_sluice):
     """From when it brings the first listener that is shared."""
     check = f"127.0.0.1:{free_port()}"
-    shared = {"address": f"127.0.0.1:{free_port()}", "reuse_port": True}
+    shared = shared_port()
     proxy = pair(check=check)
     config = {"upstream": proxy.upstream.address, "check": check, "log": {"access": "off"}}
     successor = {**config, "listen": [shared]}
@@ -96,11 +103,10 @@ def test_a_reload_shares_the_port_of_decisions_too(pair, start_sluice):
 
 def test_who_is_stopped_while_an_older_one_serves_gives_the_port_back(pair, start_sluice):
     """A successor that is taken back."""
-    proxy = pair(listen=[{"address": f"127.0.0.1:{free_port()}", "reuse_port": True}])
-    config = {key: proxy.sluice.config[key] for key in ("listen", "log", "upstream")}
+    proxy = pair(listen=[shared_port()])
     load = SteadyLoad(proxy.sluice.address, 16, fresh=8)
     for _ in range(3):
-        successor = start_sluice(config)
+        successor = start_sluice(beside(proxy.sluice))
         load.wait_for(200)
         successor.stop()
         load.wait_for(200)
@@ -110,16 +116,15 @@ def test_who_is_stopped_while_an_older_one_serves_gives_the_port_back(pair, star
 def test_without_reuse_port_a_second_process_is_refused(pair, start_sluice):
     proxy = pair()
     with pytest.raises(Unavailable, match="exited with 1(.|\n)*cannot listen on .* in use"):
-        start_sluice({key: proxy.sluice.config[key] for key in ("listen", "upstream")})
+        start_sluice(beside(proxy.sluice))
 
 
 def test_readyz_says_that_it_leaves_before_the_listeners_close(pair, start_sluice):
     """While it hands its port over it still accepts, and says 503 already."""
-    listen = [{"address": f"127.0.0.1:{free_port()}", "reuse_port": True}]
-    proxy = pair(listen=listen)
+    proxy = pair(listen=[shared_port()])
     idle = proxy.client()
     assert idle.get().status == 200
-    start_sluice({**{key: proxy.sluice.config[key] for key in ("listen", "upstream")}})
+    start_sluice(beside(proxy.sluice))
     proxy.sluice.send_signal(signal.SIGTERM)
     wait_until(lambda: proxy.sluice.ask_admin("GET", "/readyz")[0] == 503, "not ready")
     # An idle connection gets its last answer, and is told so.
