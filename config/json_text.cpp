@@ -36,7 +36,15 @@ class JsonText {
     void write(bool truth) { text_ += truth ? "true" : "false"; }
     void write(std::int64_t number) { digits(number); }
     void write(std::uint64_t number) { digits(number); }
-    void write(double number) { std::isfinite(number) ? digits(number) : write(nullptr); }
+
+    void write(double number) {
+        if (!std::isfinite(number)) return write(nullptr);
+        const std::size_t begin = text_.size();
+        digits(number);
+        // Who guesses types from what comes first, as stores of documents do, must not take it for an
+        // integer.
+        if (text_.find_first_of(".e", begin) == std::string::npos) text_ += ".0";
+    }
 
     void write(std::string_view text) {
         text_ += '"';

@@ -2,6 +2,7 @@
 // nanoseconds (of parked: the bytes of one task as well). One row for each process, so that none finds what
 // another left behind. runtime.py runs all of them beside Go's.
 
+#include <algorithm>
 #include <chrono>
 #include <cstdint>
 #include <cstdio>
@@ -191,19 +192,33 @@ void sleeping(int n) {
            }));
 }
 
-// What the kernel takes for the page that a task needs at least, 256 KiB from the next: no task is in it.
-void touched(int n) {
-    constexpr std::size_t kStride = std::size_t{256} << 10;
-    const std::size_t size = static_cast<std::size_t>(n) * kStride;
+// What the system takes for the page that a task needs at least, with no task in it: `stride` bytes from the
+// next. The kernel is asked for so many at once, or hands out each when it is touched.
+void touch(const char* row, int n, std::size_t stride, int at_once) {
+    const std::size_t size = static_cast<std::size_t>(n) * stride;
     void* const memory =
         ::mmap(nullptr, size, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
     if (memory == MAP_FAILED) std::abort();
     ::madvise(memory, size, MADV_NOHUGEPAGE);
-    auto* const pages = static_cast<volatile char*>(memory);
-    report("touched", nanoseconds_of([&] {
-               for (std::size_t at = 0; at < size; at += kStride) pages[at] = 1;
+    auto* const pages = static_cast<char*>(memory);
+    report(row, nanoseconds_of([&] {
+               for (int i = 0; i < n; ++i) {
+                   char* const page = pages + static_cast<std::size_t>(i) * stride;
+                   if (at_once > 1 && i % at_once == 0)
+                       ::madvise(page, static_cast<std::size_t>(std::min(at_once, n - i)) * stride,
+                                 MADV_POPULATE_WRITE);
+                   *static_cast<volatile char*>(page) = 1;
+               }
            }));
     ::munmap(memory, size);
+}
+
+void touched(int n) {
+    touch("touched", n, std::size_t{256} << 10, 1);
+}
+
+void touched_dense(int n) {
+    touch("touched_dense", n, std::size_t{4} << 10, 16);
 }
 
 struct Row {
@@ -212,11 +227,17 @@ struct Row {
 };
 
 const std::map<std::string, Row> kRows{
-    {"spawn", {&spawn, 2'000'000}},           {"yield", {&yield, 2'000'000}},
-    {"round_trip", {&round_trip, 2'000'000}}, {"channel", {&channel, 2'000'000}},
-    {"mutex", {&mutex, 2'000'000}},           {"skynet", {&skynet, 1'000'000}},
-    {"parked", {&parked, 1'000'000}},         {"parked_small", {&parked_small, 1'000'000}},
-    {"sleeping", {&sleeping, 1'000'000}},     {"touched", {&touched, 1'000'000}},
+    {"spawn", {&spawn, 2'000'000}},
+    {"yield", {&yield, 2'000'000}},
+    {"round_trip", {&round_trip, 2'000'000}},
+    {"channel", {&channel, 2'000'000}},
+    {"mutex", {&mutex, 2'000'000}},
+    {"skynet", {&skynet, 1'000'000}},
+    {"parked", {&parked, 1'000'000}},
+    {"parked_small", {&parked_small, 1'000'000}},
+    {"sleeping", {&sleeping, 1'000'000}},
+    {"touched", {&touched, 1'000'000}},
+    {"touched_dense", {&touched_dense, 1'000'000}},
 };
 
 }  // namespace

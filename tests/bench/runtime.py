@@ -25,13 +25,14 @@ ROWS = [
     ("parked", "a million parked tasks", "ms", 1e6, (1,), 0.50),
     ("parked_bytes", "the same, memory of each", "B", 1, (1,), None),
     ("parked_small", "the same million, on stacks of 64 KiB", "ms", 1e6, (1,), None),
-    ("touched", "the kernel's share: a million pages, far apart", "ms", 1e6, (1,), None),
+    ("touched", "the system's share: a million pages, far apart", "ms", 1e6, (1,), None),
+    ("touched_dense", "the same, side by side, 16 at a time", "ms", 1e6, (1,), None),
     ("sleeping", "a million tasks sleeping 1 s", "ms", 1e6, (1,), 1.00),
 ]
 BYTES_MAX = 4600
-OURS_ALONE = {"touched"}
+OURS_ALONE = {"touched", "touched_dense"}
 AS_GO_DOES = {"parked_small": "parked"}  # rows of ours that are held against another of Go's
-OF_GIGABYTES = {"parked", "parked_small", "touched", "sleeping"}
+OF_GIGABYTES = {"parked", "parked_small", *OURS_ALONE, "sleeping"}
 THREAD_ROWS = {"spawn", "yield", "round_trip", "channel", "mutex", "parked"}
 
 

@@ -23,6 +23,10 @@ TEST(JsonText, WritesWhatHasNoParts) {
     EXPECT_EQ(line(std::numeric_limits<std::uint64_t>::max()), "18446744073709551615");
     EXPECT_EQ(line(std::uint8_t{7}), "7");
     EXPECT_EQ(line(0.1), "0.1");
+    EXPECT_EQ(line(1.0), "1.0");
+    EXPECT_EQ(line(-0.0), "-0.0");
+    EXPECT_EQ(line(1e-9), "1e-09");
+    EXPECT_EQ(line(0s), "0.0");
     EXPECT_EQ(line(1500ms), "1.5");
     EXPECT_EQ(line("text"), R"("text")");
     EXPECT_EQ(line(std::string("text")), R"("text")");
