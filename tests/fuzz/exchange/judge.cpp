@@ -20,15 +20,18 @@ std::string start_of(const http::RequestHead& head) {
     return std::string(head.method_text) + (rooted ? " " : " /") + std::string(head.origin);
 }
 
-/// Takes the body off the front of `bytes`; false: malformed.
+/// Takes the body off the front of `bytes`; false: malformed, and what stood before that is in the message.
 bool take_body(http::Framing framing, std::string& bytes, bool ended, Message& message) {
     http::BodyReader reader(framing);
-    if (!reader.done() && !bytes.empty()) {
-        const auto piece = reader.feed({bytes.data(), bytes.size()});
+    std::size_t taken = 0;
+    // Byte by byte, as it may come: else nothing is told of a piece that is malformed at its end.
+    while (!reader.done() && taken < bytes.size()) {
+        const auto piece = reader.feed({bytes.data() + taken, 1});
         if (!piece) return false;
-        message.body.assign(piece->data.data(), piece->data.size());
-        bytes.erase(0, piece->consumed);
+        message.body.append(piece->data.data(), piece->data.size());
+        taken += piece->consumed;
     }
+    bytes.erase(0, taken);
     message.complete = reader.done() || (ended && reader.may_end());
     return true;
 }
