@@ -4,6 +4,8 @@
 #include <chrono>
 #include <utility>
 
+#include <nlohmann/json.hpp>
+
 #include "config/document.h"
 #include "config/text.h"
 #include "service/admin/stats.h"
@@ -45,13 +47,11 @@ Response bans(const Sources& sources, const Request& request) {
 
 /// The `for` of {"for": "10m"}; the error is the answer.
 std::expected<std::string, Response> duration_of(std::string_view body) {
-    const auto not_json = [] {
+    // parse_document() also takes comments, and refuses what is nested deeply.
+    if (config::first_bad_byte(body) || !nlohmann::json::accept(body))
         return std::unexpected(problem(400, "the body is not JSON; it is to be such as {\"for\": \"10m\"}"));
-    };
-    if (config::first_bad_byte(body)) return not_json();
     auto json = config::parse_document(body, kBanDepth);
-    if (!json) return not_json();
-    if (json->members.size() != 1 || json->members[0].key != "for" ||
+    if (!json || json->members.size() != 1 || json->members[0].key != "for" ||
         json->members[0].value.kind != config::Node::Kind::string)
         return std::unexpected(
             problem(422, "the body is to hold how long, and only that: {\"for\": \"10m\"}"));

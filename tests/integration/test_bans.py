@@ -212,7 +212,8 @@ def test_one_client_is_shown_under_every_limit_and_forgotten(pair):
 @pytest.mark.parametrize("body, status", [
     ("", 400), ("{", 400), ("10m", 400), ("[" * 10_000, 400), ("{}", 422), ("[]", 422), ("null", 422), ('"10m"', 422), ('{"for": 10}', 422),
     ('{"for": "10m", "from": "now"}', 422), ('{"for": ""}', 422), ('{"for": "10"}', 422), ('{"for": "-1m"}', 422), ('{"for": "0s"}', 422),
-    ('{"for": "9999999d"}', 422), ('{"fro": "10m"}', 422), ('{"for": "10m\\u0000"}', 422), ('{"for": "\\ud800"}', 400)])
+    ('{"for": "9999999d"}', 422), ('{"fro": "10m"}', 422), ('{"for": "10m\\u0000"}', 422), ('{"for": "\\ud800"}', 400),
+    ('/**/ {"for": "10m"}', 400), ('{"for": "10m"} // no', 400), ('{"for": "10m", "for": "20m"}', 422), ("[" * 20 + "]" * 20, 422)])
 def test_a_ban_that_makes_no_sense_is_refused(pair, body, status):
     proxy = pair()
     answer = proxy.sluice.ask_admin("PUT", "/bans/127.0.0.2", body)
