@@ -2,6 +2,8 @@
 
 #include <algorithm>
 
+#include "config/characters.h"
+
 namespace sluice::config {
 namespace {
 
@@ -43,31 +45,6 @@ std::size_t end_of_string(std::string_view text, std::size_t begin) {
     return text.size();
 }
 
-bool between(unsigned char c, unsigned low, unsigned high) {
-    return c >= low && c <= high;
-}
-
-// The length of the character that begins at `at`, or 0.
-std::size_t character(std::string_view text, std::size_t at) {
-    const auto byte = [&](std::size_t i) -> unsigned char {
-        return at + i < text.size() ? static_cast<unsigned char>(text[at + i]) : 0;
-    };
-    const auto tail = [&](std::size_t i) { return between(byte(i), 0x80, 0xBF); };
-    const unsigned char lead = byte(0);
-    if (between(lead, 0x01, 0x7F)) return 1;
-    if (between(lead, 0xC2, 0xDF)) return tail(1) ? 2 : 0;
-    if (between(lead, 0xE0, 0xEF)) {
-        // No overlong forms, no surrogates.
-        const bool second = between(byte(1), lead == 0xE0 ? 0xA0 : 0x80, lead == 0xED ? 0x9F : 0xBF);
-        return second && tail(2) ? 3 : 0;
-    }
-    if (between(lead, 0xF0, 0xF4)) {
-        const bool second = between(byte(1), lead == 0xF0 ? 0x90 : 0x80, lead == 0xF4 ? 0x8F : 0xBF);
-        return second && tail(2) && tail(3) ? 4 : 0;
-    }
-    return 0;
-}
-
 }  // namespace
 
 Place place_of(std::string_view text, std::size_t offset) {
@@ -94,8 +71,8 @@ std::optional<std::size_t> unclosed_comment(std::string_view text, std::size_t f
 
 std::optional<std::size_t> first_bad_byte(std::string_view text) {
     for (std::size_t at = 0; at < text.size();) {
-        const std::size_t length = character(text, at);
-        if (length == 0) return at;
+        const std::size_t length = character_length(text.substr(at));
+        if (length == 0 || text[at] == '\0') return at;
         at += length;
     }
     return std::nullopt;
