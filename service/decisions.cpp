@@ -3,6 +3,7 @@
 #include <algorithm>
 #include <array>
 #include <functional>
+#include <new>
 #include <utility>
 #include <vector>
 
@@ -171,16 +172,9 @@ admin::ExplainedLimit explained(const policy::Applied& applied) {
     return told;
 }
 
-}  // namespace
-
-std::expected<admin::Decision, std::string> check(proxy::Context& context, const admin::Question& question) {
-    const runtime::Time began = runtime::now();
-    const auto snapshot = context.snapshots.current();
-    const policy::Policy& policy = *snapshot->policy;
-    Posed posed;
-    if (auto wrong = pose(question, policy, posed); !wrong) return Failed(std::move(wrong.error()));
-
-    context.telemetry.counters.request_started();
+/// Accounts for it as its last step: what throws has not.
+admin::Decision decide(proxy::Context& context, const admin::Question& question, const policy::Policy& policy,
+                       const Posed& posed, runtime::Time began) {
     const policy::Request request = posed.request();
     policy::Verdict verdict =
         policy::decide(policy, context.clients, request, posed.route, nanos(began), &context.waiting);
@@ -188,8 +182,9 @@ std::expected<admin::Decision, std::string> check(proxy::Context& context, const
     bool delayed = false;
     if (verdict.kind == Kind::delayed &&
         await(context, verdict, posed.client, question.caller_left, delayed) == policy::Turn::gone) {
+        admin::Decision unheard = problem(503, "the asker is gone");
         account(context, posed, verdict, delayed, nullptr, began);
-        return problem(503, "the asker is gone");
+        return unheard;
     }
 
     admin::Decision decision;
@@ -211,6 +206,25 @@ std::expected<admin::Decision, std::string> check(proxy::Context& context, const
     }
     account(context, posed, verdict, delayed, &decision, began);
     return decision;
+}
+
+}  // namespace
+
+std::expected<admin::Decision, std::string> check(proxy::Context& context, const admin::Question& question) {
+    const runtime::Time began = runtime::now();
+    const auto snapshot = context.snapshots.current();
+    const policy::Policy& policy = *snapshot->policy;
+    Posed posed;
+    if (auto wrong = pose(question, policy, posed); !wrong) return Failed(std::move(wrong.error()));
+
+    context.telemetry.counters.request_started();
+    try {
+        return decide(context, question, policy, posed, began);
+    } catch (const std::bad_alloc&) {
+        const admin::Decision none{.status = 500};
+        account(context, posed, {}, false, &none, began);
+        throw;
+    }
 }
 
 std::expected<admin::Explanation, std::string> explain(const proxy::Context& context,

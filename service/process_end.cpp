@@ -2,7 +2,7 @@
 
 #include <chrono>
 #include <cstdlib>
-#include <system_error>
+#include <exception>
 #include <thread>
 
 #include "runtime/inspect.h"
@@ -25,7 +25,7 @@ void end_within(runtime::Duration time, int code) {
             std::this_thread::sleep_for(time);
             std::_Exit(code);
         }).detach();
-    } catch (const std::system_error&) {  // no thread to be had: then it takes as long as it takes
+    } catch (const std::exception&) {  // no thread, or no memory for one: then it takes as long as it takes
     }
 }
 

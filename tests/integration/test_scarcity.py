@@ -2,6 +2,7 @@
 
 import contextlib
 import http.client
+import signal
 
 import pytest
 
@@ -52,6 +53,21 @@ def test_a_call_that_memory_is_short_for_leaves_nothing_behind(pair, heap):
     assert '"stopped"' in proxy.sluice.stderr
 
 
+def test_a_check_that_memory_is_short_for_is_counted_as_ended(pair, heap):
+    """Or it would be in flight for ever."""
+    check = f"127.0.0.1:{free_port()}"
+    long = 60_000
+    proxy = pair(sluice_options={"environment": heap.environment}, check=check, limits=[{"rate": "1/h"}],
+                 response={"body": {"content_type": "text/plain", "body": "x" * long}})
+    with RawClient(("127.0.0.1", int(check.split(":")[1]))) as asker:
+        assert asker.get().status == 200
+        with heap.short(long):
+            assert asker.get().status == 500
+        assert asker.get().status == 429
+    counted = proxy.sluice.settled()["requests"]
+    assert counted["by_status"] == {"200": 1, "429": 1, "500": 1}
+
+
 @pytest.mark.parametrize("method, path, body", [
     ("GET", "/stats", ""), ("GET", "/stats/clients", ""), ("GET", "/metrics", ""), ("GET", "/config", ""), ("GET", "/explain", ""),
     ("GET", "/bans", ""), ("GET", "/debug/tasks", ""), ("GET", "/nothing", ""), ("POST", "/reload", ""),
@@ -100,3 +116,19 @@ def test_checks_of_health_go_on(start_sluice, scripted, heap):
     for state in (False, True):
         healthy[0] = state
         wait_until(lambda: is_healthy() == state, f"healthy: {state}")
+
+
+def test_a_drain_that_memory_is_short_for_ends(pair, heap):
+    """The admin listener is the last to close."""
+    sluice = pair(sluice_options={"environment": heap.environment}).sluice
+
+    def admin_is_closed():
+        try:
+            connect(sluice.admin).close()
+        except ConnectionError:
+            return True
+
+    with heap.short():
+        sluice.send_signal(signal.SIGTERM)
+        wait_until(admin_is_closed, "that the drain has ended")
+    sluice.stop()
