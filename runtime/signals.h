@@ -23,13 +23,16 @@ class SignalSet {
     SignalSet& operator=(const SignalSet&) = delete;
 
     // wait() parks until one of the signals is pending, takes it and returns its number; 0 after cancel(),
-    // and when the task is cancelled or its deadline passes. One task at a time.
+    // and when the task is cancelled or its deadline passes. Memory that is short for it
+    // is waited for, too. One task at a time.
     int wait();
 
     // cancel() makes the wait() under way, and all later ones, return 0. Any thread.
     void cancel();
 
   private:
+    PollSlot* open();
+
     int descriptor_ = -1;
     sigset_t before_{};
 

@@ -2,6 +2,7 @@
 
 #include <atomic>
 #include <chrono>
+#include <csignal>
 #include <cstddef>
 #include <deque>
 #include <fstream>
@@ -15,6 +16,7 @@
 
 #include <gtest/gtest.h>
 #include <sys/resource.h>
+#include <unistd.h>
 
 #include "runtime/blocking.h"
 #include "runtime/go.h"
@@ -23,6 +25,7 @@
 #include "runtime/scheduler.h"
 #include "runtime/scheduler_state.h"
 #include "runtime/semaphore.h"
+#include "runtime/signals.h"
 #include "runtime/stack.h"
 #include "runtime/task_group.h"
 #include "runtime/tcp.h"
@@ -155,6 +158,21 @@ TEST(OutOfMemory, ATraceThatFailsBarsNoOther) {
             EXPECT_FALSE(scheduler.state().traced.load());
             EXPECT_TRUE(trace(scheduler, 1us).has_value());
         }
+    });
+}
+
+// The kernel keeps what comes meanwhile.
+TEST(OutOfMemory, ASignalIsHeardOnceThereIsMemoryToWaitForIt) {
+    if (kTsan) GTEST_SKIP() << "memory does not run out here";
+    SignalSet signals{SIGUSR1};
+    TimedScheduler scheduler({.workers = 1});
+    scheduler.run([&] {
+        ::kill(::getpid(), SIGUSR1);
+        test::allocations_refused = 0;
+        test::allocations_left = 1;
+        EXPECT_EQ(signals.wait(), SIGUSR1);
+        test::allocations_left = 0;
+        EXPECT_EQ(test::allocations_refused, 1);
     });
 }
 
