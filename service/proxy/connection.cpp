@@ -90,6 +90,13 @@ void Connection::woken(runtime::Dormant& self, runtime::Wake why) {
 static_assert(sizeof(Buffers) + sizeof(Exchange) <= 200 * 1024);
 
 void Connection::serve(runtime::Time first_by, runtime::Time reported) {
+    try {
+        serve_requests(first_by, reported);
+    } catch (const std::bad_alloc&) {  // it has ended
+    }
+}
+
+void Connection::serve_requests(runtime::Time first_by, runtime::Time reported) {
     // Ends it, also where memory runs out; until it dozes or is a tunnel.
     const auto end = [](Connection* connection) { delete connection; };
     std::unique_ptr<Connection, decltype(end)> self(this, end);

@@ -72,6 +72,7 @@ class Connection final : public runtime::Dormant, public Registered {
 
     /// `reported`: of the first request, see Incoming::read().
     void serve(runtime::Time first_by, runtime::Time reported = {});
+    void serve_requests(runtime::Time first_by, runtime::Time reported);
     bool introduce(ReceiveBuffer& buffer, runtime::Time deadline);
     After shake_hands(std::span<const char> early, runtime::Time deadline);
     bool rest(runtime::Time deadline);

@@ -53,6 +53,20 @@ def test_a_call_that_memory_is_short_for_leaves_nothing_behind(pair, heap):
     assert '"stopped"' in proxy.sluice.stderr
 
 
+def test_a_connection_that_memory_is_short_for_before_its_first_request_is_left(pair, heap, authority):
+    secured = {"address": f"127.0.0.1:{free_port()}", "proxy_protocol": True, "tls": authority.issue("a.example").files}
+    proxy = pair(sluice_options={"environment": heap.environment}, listen=[secured])
+    before = heap.refused()
+    client = proxy.client()
+    wait_until(lambda: proxy.sluice.stats()["connections"]["open"] == 1, "that it is accepted")
+    with heap.short():
+        client.send(b"PROXY TCP6 2001:db8:1:2:3:4:5:6 2001:db8:1:2:3:4:5:7 8 9\r\nno hello of TLS\r\n")
+        client.ends()
+    assert heap.refused() > before
+    proxy.sluice.wait_resting()
+    assert proxy.sluice.stats()["runtime"]["uncaught_exceptions"] == 0
+
+
 def test_a_check_that_memory_is_short_for_is_counted_as_ended(pair, heap):
     """Or it would be in flight for ever."""
     check = f"127.0.0.1:{free_port()}"
