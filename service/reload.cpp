@@ -88,11 +88,10 @@ std::expected<void, App::Problems> App::apply(config::Config loaded) {
 
 std::expected<App::Kept, App::Problems> App::reload_and_log(std::string_view why) {
     const std::scoped_lock one_at_a_time(reloading_);
-    std::expected<Kept, Problems> reloaded;
+    std::expected<Kept, Problems> reloaded = std::unexpected(Problems());
     try {
         reloaded = reload();
     } catch (const std::bad_alloc&) {  // it may be the file that takes so much: not again by ourselves
-        reloaded = std::unexpected(Problems{"out of memory"});
     }
     if (reloaded) {
         reloads_.note(true, runtime::now(), std::chrono::system_clock::now());
@@ -103,6 +102,7 @@ std::expected<App::Kept, App::Problems> App::reload_and_log(std::string_view why
         return reloaded;
     }
     reloads_.note(false, runtime::now(), std::chrono::system_clock::now());
+    if (reloaded.error().empty()) reloaded.error().emplace_back("out of memory");  // or not even that
     for (const std::string& problem : reloaded.error())
         telemetry_.log.error("not reloaded, nothing has changed", {{"because", why}, {"problem", problem}});
     return reloaded;

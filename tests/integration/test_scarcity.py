@@ -109,6 +109,20 @@ def test_changes_of_the_file_are_noticed_as_before(pair, heap):
     wait_until(lambda: "second" in proxy.sluice.ask_admin("GET", "/config")[2], "that the next is in force")
 
 
+def test_a_reload_that_there_is_no_memory_even_to_complain_of_counts_as_failed(pair, heap):
+    sluice = pair(sluice_options={"environment": heap.environment}).sluice
+
+    def failed():
+        before = heap.refused()
+        with heap.short():
+            sluice.send_signal(signal.SIGHUP)
+            wait_until(lambda: heap.refused() >= before + 2, "that it is tried, and the complaint")
+        return sluice.stats()["config"]["reloads_failed"] > 0
+
+    wait_until(failed, "that it is told to have failed")
+    assert sluice.stats()["config"]["last_reload_ok"] is False
+
+
 def test_checks_of_health_go_on(start_sluice, scripted, heap):
     healthy = [True]
 
