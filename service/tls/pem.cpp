@@ -42,12 +42,14 @@ Text read_all(int descriptor) {
 Text read_file(const std::string& file) {
     const int descriptor = ::open(file.c_str(), O_RDONLY | O_CLOEXEC | O_NONBLOCK);
     if (descriptor < 0) return system_error(errno);
+    const struct Open {  // also when memory runs out
+        int descriptor;
+        ~Open() { ::close(descriptor); }
+    } open{descriptor};
     struct stat status{};
-    Text text = ::fstat(descriptor, &status) == 0 && !S_ISREG(status.st_mode)
-                    ? Text(std::unexpected("is not a file"))
-                    : read_all(descriptor);
-    ::close(descriptor);
-    return text;
+    if (::fstat(descriptor, &status) == 0 && !S_ISREG(status.st_mode))
+        return std::unexpected("is not a file");
+    return read_all(descriptor);
 }
 
 BioPtr memory(const std::string& text) {

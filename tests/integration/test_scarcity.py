@@ -2,6 +2,7 @@
 
 import contextlib
 import http.client
+import pathlib
 import signal
 
 import pytest
@@ -121,6 +122,17 @@ def test_a_reload_that_there_is_no_memory_even_to_complain_of_counts_as_failed(p
 
     wait_until(failed, "that it is told to have failed")
     assert sluice.stats()["config"]["last_reload_ok"] is False
+
+
+def test_a_reload_that_memory_is_short_for_leaves_no_file_open(pair, heap, authority, tmp_path):
+    issued = authority.issue("a.example")
+    certificate = tmp_path / "long.pem"
+    certificate.write_text("x" * 200_000 + "\n" + pathlib.Path(issued.certificate).read_text())
+    secured = {"address": f"127.0.0.1:{free_port()}", "tls": {"certificate": str(certificate), "key": issued.key}}
+    sluice = pair(sluice_options={"environment": heap.environment}, listen=[secured]).sluice
+    with heap.short(100_000):
+        assert sluice.ask_admin("POST", "/reload")[0] == 422
+    sluice.wait_resting()
 
 
 def test_checks_of_health_go_on(start_sluice, scripted, heap):
