@@ -25,16 +25,8 @@ std::unexpected<std::string> failed(const std::string& what) {
     return std::unexpected(what + ": " + openssl_reason());
 }
 
-std::string normalized(std::string_view name) {
-    std::string host(name);
-    for (char& c : host)
-        if (c >= 'A' && c <= 'Z') c = static_cast<char>(c + 32);
-    if (host.ends_with('.')) host.pop_back();
-    return host;
-}
-
-// The host of a ClientHello (RFC 6066 §3), in lower case; empty when there is none.
-std::string host_of(SSL* hello) {
+// The host of a ClientHello (RFC 6066 §3), as long as that is there; empty when there is none.
+std::string_view host_of(SSL* hello) noexcept {
     const unsigned char* data = nullptr;
     std::size_t size = 0;
     if (SSL_client_hello_get0_ext(hello, TLSEXT_TYPE_server_name, &data, &size) != 1) return {};
@@ -42,7 +34,7 @@ std::string host_of(SSL* hello) {
     if (size < 5 || data[2] != TLSEXT_NAMETYPE_host_name) return {};
     const std::size_t length = std::size_t{data[3]} << 8 | data[4];
     if (length > size - 5 || length > TLSEXT_MAXLEN_host_name) return {};
-    return normalized({reinterpret_cast<const char*>(data + 5), length});
+    return {reinterpret_cast<const char*>(data + 5), length};
 }
 
 // What a session must have in common with the one it resumes: the certificate that the server showed, and
@@ -117,7 +109,8 @@ std::expected<Acceptor::Entry, std::string> Acceptor::open(const Files& files) {
     return entry;
 }
 
-const Acceptor::Entry& Acceptor::entry_for(const std::string& host) const {
+const Acceptor::Entry& Acceptor::entry_for(std::string_view host) const noexcept {
+    if (host.ends_with('.')) host.remove_suffix(1);
     for (const bool wildcards : {false, true}) {
         for (const Entry& entry : entries_) {
             for (const std::string& name : entry.names)
@@ -128,12 +121,12 @@ const Acceptor::Entry& Acceptor::entry_for(const std::string& host) const {
 }
 
 std::size_t Acceptor::entry_of(std::string_view host) const {
-    return static_cast<std::size_t>(&entry_for(normalized(host)) - entries_.data());
+    return static_cast<std::size_t>(&entry_for(host) - entries_.data());
 }
 
 // Before anything of the hello is acted upon, so that all of it (the certificate, who may resume, whether the
 // client must show one) is decided by the same entry.
-int Acceptor::choose_entry(SSL* ssl, int*, void* self) {
+int Acceptor::choose_entry(SSL* ssl, int*, void* self) noexcept {
     const auto& acceptor = *static_cast<const Acceptor*>(self);
     if (acceptor.entries_.size() == 1) return SSL_CLIENT_HELLO_SUCCESS;
     SSL_CTX* const context = acceptor.entry_for(host_of(ssl)).context.get();
@@ -143,7 +136,7 @@ int Acceptor::choose_entry(SSL* ssl, int*, void* self) {
 }
 
 int Acceptor::choose_protocol(SSL*, const unsigned char** out, unsigned char* size,
-                              const unsigned char* offered, unsigned offered_size, void*) {
+                              const unsigned char* offered, unsigned offered_size, void*) noexcept {
     unsigned char* chosen = nullptr;
     if (SSL_select_next_proto(&chosen, size, kHttp11, sizeof kHttp11, offered, offered_size) !=
         OPENSSL_NPN_NEGOTIATED) {
@@ -154,7 +147,7 @@ int Acceptor::choose_protocol(SSL*, const unsigned char** out, unsigned char* si
 }
 
 int Acceptor::ticket_key(SSL* ssl, unsigned char* name, unsigned char* iv, EVP_CIPHER_CTX* cipher,
-                         EVP_MAC_CTX* mac, int making) {
+                         EVP_MAC_CTX* mac, int making) noexcept {
     auto& keys = *static_cast<TicketKeys*>(SSL_CTX_get_app_data(SSL_get_SSL_CTX(ssl)));
     const runtime::Time now = runtime::now();
     TicketKey key;

@@ -49,7 +49,7 @@ class Acceptor {
     // session is resumed only by way of the entry that it was made by.
     std::expected<Accepted, Refused> accept(runtime::TcpStream& tcp, std::span<const char> early) const;
 
-    // The entry of a client that asks for this name, in any case.
+    // The entry of a client that asks for this name, in any case. Allocates nothing.
     std::size_t entry_of(std::string_view host) const;
 
   private:
@@ -60,13 +60,14 @@ class Acceptor {
 
     explicit Acceptor(std::shared_ptr<TicketKeys> keys) : keys_(std::move(keys)) {}
     std::expected<Entry, std::string> open(const Files& files);
-    const Entry& entry_for(const std::string& host) const;  // in lower case
+    const Entry& entry_for(std::string_view host) const noexcept;
 
-    static int choose_entry(SSL* ssl, int* alert, void* self);
+    // OpenSSL's, through which no exception may go: they allocate nothing.
+    static int choose_entry(SSL* ssl, int* alert, void* self) noexcept;
     static int choose_protocol(SSL* ssl, const unsigned char** out, unsigned char* size,
-                               const unsigned char* offered, unsigned offered_size, void* self);
+                               const unsigned char* offered, unsigned offered_size, void* self) noexcept;
     static int ticket_key(SSL* ssl, unsigned char* name, unsigned char* iv, EVP_CIPHER_CTX* cipher,
-                          EVP_MAC_CTX* mac, int making);
+                          EVP_MAC_CTX* mac, int making) noexcept;
 
     const std::shared_ptr<TicketKeys> keys_;
     std::vector<Entry> entries_;  // not empty

@@ -70,9 +70,12 @@ bool at_end_of_pem() {
     return end;
 }
 
+char lower(char c) {
+    return c >= 'A' && c <= 'Z' ? static_cast<char>(c + 32) : c;
+}
+
 std::string lower(std::string text) {
-    std::ranges::transform(text, text.begin(),
-                           [](char c) { return c >= 'A' && c <= 'Z' ? static_cast<char>(c + 32) : c; });
+    for (char& c : text) c = lower(c);
     return text;
 }
 
@@ -145,10 +148,11 @@ std::vector<std::string> names_of(X509& certificate) {
     return names;
 }
 
-bool covers(const std::string& name, const std::string& host) {
-    if (!name.starts_with("*.")) return name == host && !name.empty();
+bool covers(std::string_view name, std::string_view host) noexcept {
+    const auto same = [](char of_name, char of_host) { return of_name == lower(of_host); };
+    if (!name.starts_with("*.")) return !name.empty() && std::ranges::equal(name, host, same);
     const std::size_t dot = host.find('.');
-    return dot != std::string::npos && dot > 0 && host.compare(dot, std::string::npos, name, 1) == 0;
+    return dot != host.npos && dot > 0 && std::ranges::equal(name.substr(1), host.substr(dot), same);
 }
 
 std::string fingerprint(const X509& certificate) {

@@ -6,6 +6,7 @@
 #include <expected>
 #include <optional>
 #include <string>
+#include <string_view>
 #include <vector>
 
 #include "service/tls/openssl.h"
@@ -27,9 +28,9 @@ std::expected<Identity, std::string> read_identity(const std::string& certificat
 
 /// The names that a certificate is for, in lower case: its DNS names, or its common name when there are none.
 std::vector<std::string> names_of(X509& certificate);
-/// Whether `name`, of a certificate, covers `host`: the same, or *.example.com for one label before it. Both
-/// in lower case.
-bool covers(const std::string& name, const std::string& host);
+/// Whether `name`, of a certificate and in lower case, covers `host`, in any: the same, or *.example.com for
+/// one label before it.
+bool covers(std::string_view name, std::string_view host) noexcept;
 
 /// The SHA-256 of a certificate, 32 bytes.
 std::string fingerprint(const X509& certificate);
