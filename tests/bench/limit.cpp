@@ -11,8 +11,10 @@
 #include <cstdlib>
 #include <fstream>
 #include <map>
+#include <numeric>
 #include <string>
 #include <thread>
+#include <utility>
 #include <vector>
 
 #include <unistd.h>
@@ -134,6 +136,26 @@ void random(std::size_t count, unsigned threads) {
     report("random", 1e3 * kDecisions * threads / static_cast<double>(now() - began));
 }
 
+/// What no table can decide without about a client at random: one read of as much memory as a table takes,
+/// at a place that the read before it told. There is no table in it.
+void read(std::size_t count, unsigned) {
+    struct alignas(64) Line {
+        Line* next = nullptr;
+    };
+    std::vector<Line> lines(count * 48 / sizeof(Line) + 1);
+    std::vector<std::uint32_t> order(lines.size());
+    std::iota(order.begin(), order.end(), 0U);
+    std::uint64_t x = 12345;
+    for (std::size_t i = order.size() - 1; i > 0; --i) std::swap(order[i], order[next_random(x) % i]);
+    for (std::size_t i = 0; i < order.size(); ++i)
+        lines[order[i]].next = &lines[order[(i + 1) % order.size()]];  // one ring of all
+    const Line* at = lines.data();
+    const limit::Nanos began = now();
+    for (int i = 0; i < kDecisions; ++i) at = at->next;
+    report("read", static_cast<double>(now() - began) / kDecisions);
+    if (at == nullptr) std::abort();  // it is looked at
+}
+
 /// The longest time from one decision to the next, of a task that yields behind each, while the janitor
 /// removes all.
 void sweep(std::size_t count, unsigned workers) {
@@ -220,11 +242,11 @@ void tail(std::size_t count, unsigned workers) {
 
 int main(int argc, char** argv) {
     const std::map<std::string, void (*)(std::size_t, unsigned)> rows = {
-        {"hot", hot},       {"decision", decision}, {"first", first},
-        {"random", random}, {"sweep", sweep},       {"tail", tail}};
+        {"hot", hot},   {"decision", decision}, {"first", first}, {"random", random},
+        {"read", read}, {"sweep", sweep},       {"tail", tail}};
     const auto row = argc == 4 ? rows.find(argv[1]) : rows.end();
     if (row == rows.end()) {
-        std::fputs("usage: limit_bench hot|decision|first|random|sweep|tail CLIENTS THREADS\n", stderr);
+        std::fputs("usage: limit_bench hot|decision|first|random|read|sweep|tail CLIENTS THREADS\n", stderr);
         return 2;
     }
     row->second(std::strtoul(argv[2], nullptr, 10),
