@@ -10,7 +10,8 @@
 #include "service/admin/dashboard.h"
 #include "service/admin/decisions.h"
 #include "service/admin/events.h"
-#include "service/admin/stats_json.h"
+#include "service/admin/json_body.h"
+#include "service/admin/stats.h"
 
 namespace sluice::admin {
 namespace {

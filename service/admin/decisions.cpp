@@ -2,13 +2,12 @@
 
 #include <algorithm>
 
-#include "service/admin/stats_json.h"
+#include "service/admin/json_body.h"
 #include "service/http/text.h"
 
 namespace sluice::admin {
 namespace {
 
-using config::JsonValue;
 using Failed = std::unexpected<std::string>;
 
 // The value of the first of these fields that the call has. One that is there twice was set by two, and which

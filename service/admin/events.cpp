@@ -9,6 +9,8 @@
 namespace sluice::admin {
 namespace {
 
+using config::JsonObject;
+
 constexpr auto kEvery = std::chrono::seconds(1);
 // Nobody has listened for so long: what happened since then is no window of what happens now.
 constexpr auto kPause = std::chrono::seconds(5);

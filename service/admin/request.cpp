@@ -4,7 +4,7 @@
 #include <charconv>
 #include <functional>
 
-#include "service/admin/stats_json.h"
+#include "service/admin/json_body.h"
 #include "service/http/reply.h"
 
 namespace sluice::admin {

@@ -3,13 +3,13 @@
 #include <array>
 #include <optional>
 
+#include "service/admin/json_body.h"
 #include "service/telemetry/line_writer.h"
 
 namespace sluice::admin {
 namespace {
 
 using config::each;
-using config::JsonValue;
 using telemetry::UpstreamFailure;
 using telemetry::Verdict;
 using WallTime = std::chrono::system_clock::time_point;
@@ -31,7 +31,7 @@ auto quantiles(const telemetry::LatencyHistogram& histogram) {
     return [&](JsonObject& out) { add_quantiles(out, histogram); };
 }
 
-// Null before the first reload.
+// What there is of the last one; null before the first.
 auto reloads(const ReloadFigures& reloads) {
     return [&](JsonObject& out) {
         out.add({{"reloads", reloads.reloads},
@@ -256,10 +256,6 @@ void add_stats(JsonObject& out, const Stats& stats) {
              {"process", process(stats.process)},
              {"memory",
               stats.overload.limit_bytes == 0 ? JsonValue(nullptr) : JsonValue(memory(stats.overload))}});
-}
-
-std::string body_of(const JsonValue& json) {
-    return config::json_text(json) + "\n";
 }
 
 std::string to_json(const Stats& stats) {

@@ -7,15 +7,10 @@
 
 namespace sluice::admin {
 
-using config::JsonArray;
-using config::JsonObject;
-
-void add_stats(JsonObject& out, const Stats& stats);
+/// All of it.
+void add_stats(config::JsonObject& out, const Stats& stats);
 
 /// p50, p90, p99 and p999, in seconds.
-void add_quantiles(JsonObject& out, const telemetry::LatencyHistogram& histogram);
-
-/// An answer of JSON: indented, and with a newline at its end.
-std::string body_of(const config::JsonValue& json);
+void add_quantiles(config::JsonObject& out, const telemetry::LatencyHistogram& histogram);
 
 }  // namespace sluice::admin

@@ -26,7 +26,7 @@ runtime::error_code send(runtime::TcpStream& to, std::string_view bytes, std::si
         to.write_deadline(runtime::now() + 60s);
         bytes.remove_prefix(to.write_some(buffer(bytes.substr(0, step)), error));
         if (alone > 0)
-            runtime::this_task::sleep_for(1ms);  // whoever reads has read it then
+            runtime::this_task::sleep_for(1ms);  // in virtual time: until all others wait, so it was read
         else
             runtime::this_task::yield();
     }

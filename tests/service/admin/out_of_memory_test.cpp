@@ -5,7 +5,7 @@
 #include <gtest/gtest.h>
 
 #include "service/admin/api.h"
-#include "service/admin/stats_json.h"
+#include "service/admin/stats.h"
 #include "tests/failing_new.h"
 #include "tests/service/admin/example_stats.h"
 
